@@ -1,0 +1,67 @@
+"""Tenants and memberships over REST."""
+
+from treenail.testing import Client, TestTenant
+from treenail.testing.callers import make_person
+
+
+def test_me_without_membership_has_no_tenant(app):
+    user = make_person(app).get("/me").json["user"]
+    assert user["tenantId"] is None
+    assert user["orgId"] is None
+    assert user["roles"] is None
+
+
+def test_me_names_tenant_space_and_role(tenant: TestTenant):
+    user = tenant.owner.get("/me").json["user"]
+    assert (user["tenantId"], user["space"]) == (tenant.id, "client")
+    assert (user["roles"], user["spaces"]) == (["owner"], ["client", "accounting"])
+
+
+def test_nobody_gets_401_with_challenge(client: Client):
+    answer = client.get("/me")
+    assert (answer.status, answer.code) == (401, "unauthenticated")
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert answer.response.content_type == "application/problem+json"
+
+
+def test_a_tenant_is_made_with_its_caller_as_owner(app, captured_events):
+    ann = make_person(app)
+    made = ann.post("/tenants", {"name": "Birch 🌳 ليل"})
+    assert made.status == 201
+    assert made.json["name"] == "Birch 🌳 ليل"
+    assert ann.get("/tenants").json == {"items": [made.json], "nextCursor": None}
+    assert [e.tenant_id for e in captured_events("tenant.created")] == [made.json["id"]]
+
+
+def test_a_foreign_tenant_is_not_found(tenant: TestTenant, other_tenant: TestTenant):
+    assert tenant.owner.get(f"/tenants/{other_tenant.id}").status == 404
+    assert tenant.owner.get("/me", headers={"X-Tenant-Id": other_tenant.id}).status == 404
+    assert tenant.owner.get(f"/tenants/{other_tenant.id}/members").status == 404
+    path = f"/tenants/{tenant.id}/members/{other_tenant.owner.user_id}"
+    assert tenant.owner.delete(path).status == 404
+
+
+def test_without_rbac_only_owners_may(tenant: TestTenant):
+    bob = tenant.member("admin")
+    assert tenant.owner.get(f"/tenants/{tenant.id}/members").status == 200
+    answer = bob.get(f"/tenants/{tenant.id}/members")
+    assert answer.status == 404
+
+
+def test_the_last_owner_stays(tenant: TestTenant):
+    path = f"/tenants/{tenant.id}/members/{tenant.owner.user_id}"
+    assert tenant.owner.delete(path).code == "last_owner"
+    assert tenant.owner.patch(path, {"role": "member"}).code == "last_owner"
+
+
+def test_activation_chooses_tenant_and_space(app):
+    ann = make_person(app)
+    first, second = (ann.post("/tenants", {"name": n}).json["id"] for n in ("A", "B"))
+    assert ann.get("/me").json["user"]["tenantId"] is None
+    answer = ann.post(f"/tenants/{second}/activate", {"space": "accounting"})
+    assert answer.json["redirectTo"] == f"/tenant/{second}/accounting/dashboard"
+    user = ann.get("/me").json["user"]
+    assert (user["tenantId"], user["space"]) == (second, "accounting")
+    assert ann.get("/me", headers={"X-Tenant-Id": first}).json["user"]["tenantId"] == first
+    denied = ann.post(f"/tenants/{second}/activate", {"space": "developer"})
+    assert (denied.status, denied.code) == (403, "space_denied")

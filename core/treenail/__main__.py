@@ -1,0 +1,5 @@
+"""``python -m treenail``."""
+
+from treenail.cli import main
+
+main()

@@ -1,0 +1,167 @@
+"""What plugins contribute: the plain data that register hooks return."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from marshmallow import Schema
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from treenail.models import Tenant, User
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The resource a resource lies in: the parent type's name and the column that names it.
+
+    A type without a model has no column either.
+    """
+
+    type: str
+    column: InstrumentedAttribute[Any] | None = None
+
+
+@dataclass(frozen=True)
+class ResourceType:
+    """Something with permissions: ``document`` brings ``document:read`` and so on.
+
+    ``roles`` maps each role one can be granted on such a resource, strongest first, to its
+    permissions.
+    ``inherits`` maps a role on the parent to the role it means here, so that rights run down
+    the parent chain. ``creators`` are the parent's roles that hold ``<name>:create``.
+    Without a model it stands for permissions in the tenant at large.
+    """
+
+    name: str
+    roles: Mapping[str, frozenset[str]]
+    parent: Parent | None = None
+    model: type[Any] | None = None
+    inherits: Mapping[str, str] = field(default_factory=dict)
+    creators: frozenset[str] = frozenset()
+
+    @property
+    def in_tenant(self) -> bool:
+        """Whether its permissions are decided on the tenant itself."""
+        return self.model is None or self.model is Tenant
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        """Every permission this type knows."""
+        created = {f"{self.name}:create"} if self.creators else set()
+        return frozenset(created.union(*self.roles.values()))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One reason to allow or deny: for the rows of the resource type where ``where`` holds.
+
+    For permissions in the tenant at large there is no row and ``where`` is a bare condition.
+    """
+
+    effect: Literal["allow", "deny"]
+    where: ColumnElement[bool]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """A fact that was committed; ``data`` follows its type's schema."""
+
+    id: str
+    type: str
+    tenant_id: str | None
+    actor_id: str | None
+    subject: str | None
+    data: Mapping[str, Any]
+    occurred_at: datetime
+    request_id: str | None
+
+
+@dataclass(frozen=True)
+class EventType:
+    """A kind of event: its name ``<resource>.<past tense>``, its data and an example of them.
+
+    An internal one is never offered to the outside.
+    """
+
+    name: str
+    schema: type[Schema]
+    description: str
+    example: Mapping[str, Any]
+    version: int = 1
+    internal: bool = False
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a target is tried: seconds before each retry, their jitter, the lease of one try."""
+
+    schedule: tuple[float, ...] = (5, 60, 600, 3600)
+    jitter: float = 0.2
+    lease: float = 60
+
+
+@dataclass(frozen=True)
+class Target:
+    """One receiver of a subscription; the key tells it from its siblings."""
+
+    key: str = ""
+    policy: Policy = Policy()
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One try at bringing an event to a target; ``attempt`` counts from 1."""
+
+    id: str
+    event: Event
+    target: str
+    attempt: int
+
+
+def only_target(event: Event) -> Sequence[Target]:
+    """A single target with the default policy."""
+    return (Target(),)
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """Interest in events: patterns (``document.*``), whom they go to, and the handler.
+
+    The handler runs outside any transaction, at least once; it tells doubles by the event's
+    id. What it raises is recorded and tried again by the target's policy.
+    """
+
+    name: str
+    events: tuple[str, ...]
+    handler: Callable[[Delivery], None]
+    targets: Callable[[Event], Sequence[Target]] = only_target
+
+
+@dataclass(frozen=True)
+class PeriodicTask:
+    """Work to be done about every ``seconds``, by one process at a time."""
+
+    name: str
+    seconds: float
+    run: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """Raises when the thing it is named for is not well."""
+
+    name: str
+    check: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Provisioning:
+    """A tenant being made whole, in one transaction; steps may run again for another owner."""
+
+    session: Session
+    tenant: Tenant
+    owner: User
+    password: str | None = field(default=None, repr=False)

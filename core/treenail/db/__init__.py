@@ -1,0 +1,28 @@
+"""The database: models, sessions bound to a tenant, and the guard that keeps them there."""
+
+from treenail.db.base import Global, Identified, Model, Tenanted, tenant_foreign_key
+from treenail.db.sealed import Sealed
+from treenail.db.sessions import (
+    TenantSession,
+    bind_tenant,
+    db,
+    system_session,
+    tenant_session,
+)
+from treenail.db.types import Timestamp, uuid_type
+
+__all__ = [
+    "Global",
+    "Identified",
+    "Model",
+    "Sealed",
+    "TenantSession",
+    "Tenanted",
+    "Timestamp",
+    "bind_tenant",
+    "db",
+    "system_session",
+    "tenant_foreign_key",
+    "tenant_session",
+    "uuid_type",
+]

@@ -1,0 +1,89 @@
+"""Sessions: one bound to a tenant for every request and task, and the system's, with a reason.
+
+Wall 1: which tenant a session belongs to is read when it is made, from what the web face
+resolved out of a membership; it is never bound again.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import g
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session as FlaskSession
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.orm import ORMExecuteState, Session
+
+from treenail.db import guard
+from treenail.db.base import Model
+from treenail.db.engines import reading
+from treenail.db.guard import TenancyError
+
+
+class TenantSession(FlaskSession):
+    """A session that sees and writes the rows of one tenant only."""
+
+    def __init__(
+        self,
+        db: SQLAlchemy,
+        tenant_id: str | None = None,
+        read_only: bool | None = None,
+        **options: Any,
+    ) -> None:
+        bound, reads = g.get("tenant_binding", (None, False)) if tenant_id is None else ("", False)
+        self.tenant_id: str = tenant_id or bound
+        self.read_only: bool = reads if read_only is None else read_only
+        if not self.tenant_id:
+            raise TenancyError("there is no tenant here; bind one, or use system_session")
+        # Every session ends with its commit: what it loaded stays readable.
+        super().__init__(db, **{**options, "expire_on_commit": False})
+
+    def get_bind(self, *args: Any, **kwargs: Any) -> Engine | Connection:
+        """The engine; for a request that only reads, its reading side."""
+        bind = super().get_bind(*args, **kwargs)
+        return reading(bind) if self.read_only and isinstance(bind, Engine) else bind
+
+
+db = SQLAlchemy(model_class=Model, session_options={"class_": TenantSession})
+
+
+@event.listens_for(TenantSession, "do_orm_execute")
+def _scope(state: ORMExecuteState) -> None:
+    guard.scope(state, state.session.tenant_id)  # type: ignore[attr-defined]
+
+
+@event.listens_for(TenantSession, "before_flush")
+def _assert_owned(session: TenantSession, context: Any, instances: Any) -> None:
+    if session.read_only and (session.new or session.dirty or session.deleted):
+        raise TenancyError("a request that only reads can't write")
+    guard.assert_owned([*session.new, *session.dirty, *session.deleted], session.tenant_id)
+
+
+def bind_tenant(tenant_id: str, *, read_only: bool = False) -> None:
+    """Say, once per app context, whose rows ``db.session`` is for."""
+    if "tenant_binding" in g and g.tenant_binding[0] != tenant_id:
+        raise TenancyError("a session is never bound to a second tenant")
+    if db.session.registry.has():
+        raise TenancyError("a session is in use in this context already")
+    g.tenant_binding = (tenant_id, read_only)
+
+
+@contextmanager
+def tenant_session(tenant_id: str, *, read_only: bool = False) -> Iterator[TenantSession]:
+    """A transaction of its own for one tenant: committed at the end, rolled back on an error."""
+    with TenantSession(db, tenant_id=tenant_id, read_only=read_only) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def system_session(reason: str, *, read_only: bool = False) -> Iterator[Session]:
+    """A transaction across tenants, for what has a reason to: relays, log-in, sweeps.
+
+    Committed at the end, rolled back on an error.
+    """
+    engine = reading(db.engine) if read_only else db.engine
+    with (
+        Session(engine, info={"reason": reason}, expire_on_commit=False) as session,
+        session.begin(),
+    ):
+        yield session

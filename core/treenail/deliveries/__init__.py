@@ -1,0 +1,7 @@
+"""Deliveries: the one engine that brings events to whoever subscribed, until it is done."""
+
+from treenail.deliveries.engine import drain
+from treenail.deliveries.models import DeliveryRow
+from treenail.deliveries.outcomes import Abandon, RetryAfter
+
+__all__ = ["Abandon", "DeliveryRow", "RetryAfter", "drain"]

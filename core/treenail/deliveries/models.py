@@ -1,0 +1,40 @@
+"""Deliveries as rows: state, due time, lease and attempts live in the database alone."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from treenail.clock import utcnow
+from treenail.db import Global, Identified, Model, uuid_type
+
+PENDING, RUNNING, DONE, DEAD = "pending", "running", "done", "dead"
+
+
+class DeliveryRow(Identified, Global, Model):
+    """One event for one target of one subscription."""
+
+    __tablename__ = "core_deliveries"
+    event_id: Mapped[str] = mapped_column(
+        uuid_type(), ForeignKey("core_events.id", ondelete="CASCADE")
+    )
+    subscription: Mapped[str] = mapped_column(String(120))
+    target: Mapped[str] = mapped_column(String(120), default="")
+    status: Mapped[str] = mapped_column(String(20), default=PENDING)
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(default=utcnow)
+    lease_owner: Mapped[str | None] = mapped_column(String(64))
+    last_error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    finished_at: Mapped[datetime | None]
+    # While a try runs, due_at is the end of its lease: one index finds both the rows whose
+    # turn has come and those whose worker died.
+    __table_args__ = (
+        UniqueConstraint("event_id", "subscription", "target"),
+        Index(
+            "ix_core_deliveries_due",
+            "due_at",
+            sqlite_where=status.in_([PENDING, RUNNING]),
+            postgresql_where=status.in_([PENDING, RUNNING]),
+        ),
+    )

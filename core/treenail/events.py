@@ -1,0 +1,95 @@
+"""Events: one row in the outbox, written in the transaction of the change it tells of.
+
+`emit` runs nothing. What is committed has happened and will be delivered; what is rolled
+back has not. (The transactional outbox; why not signals: a process killed after the commit
+would forget them.)
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from marshmallow import ValidationError
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from treenail import platform, trace
+from treenail.clock import utcnow
+from treenail.contributions import Event
+from treenail.db import Global, Identified, Model, TenantSession, uuid_type
+
+HINTED = "treenail_hinted"
+
+
+class OutboxEvent(Identified, Global, Model):
+    """An event as stored; relayed once its deliveries exist."""
+
+    __tablename__ = "core_events"
+    type: Mapped[str] = mapped_column(String(120))
+    version: Mapped[int]
+    tenant_id: Mapped[str | None] = mapped_column(
+        uuid_type(), ForeignKey("core_tenants.id", ondelete="CASCADE"), index=True
+    )
+    actor_id: Mapped[str | None] = mapped_column(String(64))
+    subject: Mapped[str | None] = mapped_column(String(200))
+    data: Mapped[dict[str, Any]]
+    request_id: Mapped[str | None] = mapped_column(String(128))
+    occurred_at: Mapped[datetime] = mapped_column(default=utcnow)
+    relayed_at: Mapped[datetime | None] = mapped_column()
+    # Relayed by the null column, never by "id > last seen": that loses a slow transaction's row.
+    __table_args__ = (
+        Index(
+            "ix_core_events_unrelayed",
+            "id",
+            sqlite_where=relayed_at.is_(None),
+            postgresql_where=relayed_at.is_(None),
+        ),
+    )
+
+    def event(self) -> Event:
+        """The event as subscribers see it."""
+        return Event(
+            id=self.id,
+            type=self.type,
+            tenant_id=self.tenant_id,
+            actor_id=self.actor_id,
+            subject=self.subject,
+            data=self.data,
+            occurred_at=self.occurred_at,
+            request_id=self.request_id,
+        )
+
+
+def emit(
+    session: Session,
+    name: str,
+    data: Mapping[str, Any],
+    *,
+    subject: str | None = None,
+    tenant_id: str | None = None,
+) -> str:
+    """Write an event into the caller's transaction; returns its id.
+
+    In a tenant's session the tenant is that session's. Raises `ValueError` for a type
+    nobody declared or data that doesn't fit its schema: both are programming errors.
+    """
+    kind = platform.current().event_types.get(name)
+    if kind is None:
+        raise ValueError(f"no plugin declares the event type {name}")
+    try:
+        stored = kind.schema().dump(kind.schema().load(dict(data)))
+    except ValidationError as error:
+        raise ValueError(f"{name}: {error}") from None
+    cause = trace.current()
+    event = OutboxEvent(
+        type=name,
+        version=kind.version,
+        tenant_id=session.tenant_id if isinstance(session, TenantSession) else tenant_id,
+        actor_id=cause.actor_id,
+        subject=subject,
+        data=stored,
+        request_id=cause.request_id,
+    )
+    session.add(event)
+    session.info[HINTED] = True
+    return event.id

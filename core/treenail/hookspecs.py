@@ -1,0 +1,113 @@
+"""The hooks of the core, in three kinds, each with its rule for a failing implementation.
+
+Parameters have no defaults and are not keyword-only: pluggy would silently not pass them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+import pluggy
+from flask import Blueprint, Request
+from sqlalchemy.orm import Session
+
+from treenail.contributions import (
+    EventType,
+    HealthCheck,
+    PeriodicTask,
+    Provisioning,
+    ResourceType,
+    Rule,
+    Subscription,
+)
+from treenail.principal import Identity, Principal
+
+NAMESPACE = "treenail"
+hookspec = pluggy.HookspecMarker(NAMESPACE)
+hookimpl = pluggy.HookimplMarker(NAMESPACE)
+
+REGISTER = (
+    "blueprints",
+    "resource_types",
+    "event_types",
+    "subscriptions",
+    "periodic_tasks",
+    "commands",
+    "health_checks",
+)
+
+
+class PluginSpec:
+    """The hooks; a plugin overrides the ones it needs and marks them ``@hookimpl``."""
+
+    # Register: collected once at boot. When one raises, the plugin is left out whole and the
+    # start fails, or with ON_PLUGIN_ERROR=skip goes on without it and its dependents.
+
+    @hookspec
+    def blueprints(self) -> Sequence[Blueprint]:  # type: ignore[empty-body]
+        """Routes, mounted under ``/api/v1``; each declares its access (`treenail.web`)."""
+
+    @hookspec
+    def resource_types(self) -> Sequence[ResourceType]:  # type: ignore[empty-body]
+        """What has permissions, and which roles hold them."""
+
+    @hookspec
+    def event_types(self) -> Sequence[EventType]:  # type: ignore[empty-body]
+        """The events this plugin emits."""
+
+    @hookspec
+    def subscriptions(self) -> Sequence[Subscription]:  # type: ignore[empty-body]
+        """The events this plugin wants, and what it does with them."""
+
+    @hookspec
+    def periodic_tasks(self) -> Sequence[PeriodicTask]:  # type: ignore[empty-body]
+        """Work to be done every so often."""
+
+    @hookspec
+    def commands(self) -> Sequence[click.Command]:  # type: ignore[empty-body]
+        """Commands of the ``treenail`` program."""
+
+    @hookspec
+    def health_checks(self) -> Sequence[HealthCheck]:  # type: ignore[empty-body]
+        """What ``/readyz`` asks."""
+
+    # Decide: called per request, in line. What raises counts as a denial, and is logged with
+    # plugin, hook and tenant.
+
+    @hookspec(firstresult=True)
+    def authenticate(self, request: Request) -> Identity | None:
+        """Whose credential the request carries.
+
+        None for a credential of a kind this plugin doesn't know. One it recognises but
+        finds invalid raises `treenail.errors.Unauthenticated`: it never falls through.
+        """
+
+    @hookspec(firstresult=True)
+    def resume_session(self, session_id: str) -> Identity | None:
+        """The identity behind a session that was proven before, for what outlives a request.
+
+        None for a session this plugin doesn't know; raises
+        `treenail.errors.Unauthenticated` for one that has ended.
+        """
+
+    @hookspec
+    def rules(  # type: ignore[empty-body]
+        self, principal: Principal, permission: str, resource_type: ResourceType
+    ) -> Iterable[Rule]:
+        """Reasons to allow or deny the permission on resources of the type.
+
+        An allow must match and no deny may. Check, list and explanation all come from here.
+        """
+
+    # Step: called in dependency order, each in a savepoint of the one transaction. When one
+    # raises, all is rolled back and the caller told which step it was.
+
+    @hookspec
+    def provision_tenant(self, provisioning: Provisioning) -> None:
+        """Add what this plugin keeps for a tenant and its owner; harmless when run again."""
+
+    @hookspec
+    def describe_principal(  # type: ignore[empty-body]
+        self, session: Session, principal: Principal
+    ) -> Mapping[str, Any]:
+        """Further members of the ``user`` that ``GET /me`` answers."""

@@ -1,0 +1,71 @@
+"""Logs: one JSON object a line on standard error, never a secret in it."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from treenail import trace
+
+SECRET_KEYS = re.compile(r"password|secret|token|authorization|cookie|api_key", re.I)
+SECRET_TEXT = re.compile(
+    r"(?i)(bearer\s+|token=|password=)[^\s&\"']+|eyJ[\w-]+\.[\w-]+\.[\w-]+"  # eyJ: a JWT
+)
+Fields = MutableMapping[str, Any]
+
+
+def configure(level: str) -> None:
+    """Send structlog's and the standard library's records through one set of processors."""
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        _add_trace,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+            foreign_pre_chain=shared,
+        )
+    )
+    root = logging.getLogger()
+    for old in [h for h in root.handlers if getattr(h, "_treenail", False)]:
+        root.removeHandler(old)
+    handler._treenail = True  # type: ignore[attr-defined]
+    root.addHandler(handler)
+    root.setLevel(level)
+    for noisy in ("alembic", "huey"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def redact(logger: Any, method: str, fields: Fields) -> Fields:
+    """Blank whatever is named like a secret or looks like one."""
+    for key, value in fields.items():
+        if SECRET_KEYS.search(key):
+            fields[key] = "[redacted]"
+        elif isinstance(value, str):
+            fields[key] = SECRET_TEXT.sub("[redacted]", value)
+    return fields
+
+
+def _add_trace(logger: Any, method: str, fields: Fields) -> Fields:
+    cause = trace.current()
+    for key in ("request_id", "actor_id", "tenant_id"):
+        if value := getattr(cause, key):
+            fields.setdefault(key, value)
+    return fields

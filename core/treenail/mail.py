@@ -1,0 +1,126 @@
+"""Mail: written with the change that causes it, sent by the delivery engine.
+
+At least once per message, always with the same Message-ID, so that a double can be told.
+"""
+
+import smtplib
+import ssl
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from treenail import platform
+from treenail.clock import utcnow
+from treenail.contributions import Delivery, EventType
+from treenail.db import Global, Identified, Model, Sealed, system_session
+from treenail.db.sealed import sealed_column
+from treenail.events import emit
+from treenail.schemas import Id, Schema
+from treenail.settings import CoreSettings
+
+QUEUED = "mail.queued"
+TIMEOUT = 20
+
+
+class Mail(Identified, Global, Model):
+    """A message on its way; its text is sealed (it may carry a token) and gone once sent."""
+
+    __tablename__ = "core_mails"
+    recipient: Mapped[str] = mapped_column(String(320))
+    subject: Mapped[str] = mapped_column(String(300))
+    text_sealed: Mapped[bytes] = sealed_column()
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    sent_at: Mapped[datetime | None]
+    text = Sealed("text_sealed")
+
+
+class MailQueued(Schema):
+    """Which message waits."""
+
+    mail_id = Id(required=True)
+
+
+def event_type() -> EventType:
+    """The event behind which a message travels; internal."""
+    return EventType(
+        QUEUED,
+        MailQueued,
+        "A message waits to be sent.",
+        {"mailId": "01890a5d-ac96-774b-bcce-b302099a8057"},
+        internal=True,
+    )
+
+
+def send(session: Session, recipient: str, subject: str, text: str) -> None:
+    """Send a message when, and only when, the caller's transaction commits."""
+    one_line = " ".join(subject.split())  # a line break would start another header
+    mail = Mail(recipient=recipient, subject=one_line[:300])
+    mail.text = text.encode()
+    session.add(mail)
+    emit(session, QUEUED, {"mailId": mail.id})
+
+
+def link(path: str) -> str:
+    """An address for a mail: from ``PUBLIC_URL`` alone, never from a request's Host."""
+    base = platform.current().settings.public_url or "http://127.0.0.1:8000"
+    return f"{base.rstrip('/')}{path}"
+
+
+def deliver(delivery: Delivery) -> None:
+    """The subscriber: hand the message to the SMTP server, or write it to a file."""
+    settings = platform.current().settings
+    with system_session("mail", read_only=True) as session:
+        mail = session.get(Mail, delivery.event.data["mailId"])
+        if mail is None or mail.sent_at:
+            return
+        message = _compose(mail, settings)
+    if settings.smtp_url:
+        _send(message, settings.smtp_url)
+    else:
+        _write(message, settings, delivery.event.data["mailId"])
+    with system_session("mail") as session:
+        sent = session.get_one(Mail, delivery.event.data["mailId"])
+        sent.sent_at, sent.text = utcnow(), b""
+
+
+def _compose(mail: Mail, settings: CoreSettings) -> EmailMessage:
+    host = urlsplit(settings.public_url).hostname or "localhost"
+    message = EmailMessage(SMTP)
+    message["From"] = settings.mail_from
+    message["To"] = mail.recipient
+    message["Subject"] = mail.subject
+    message["Date"] = format_datetime(mail.created_at)
+    message["Message-ID"] = f"<{mail.id}@{host}>"
+    message.set_content(mail.text.decode())
+    return message
+
+
+def _send(message: EmailMessage, url: str) -> None:
+    """``smtp://user:password@host:port``, with STARTTLS where offered; or ``smtps://``."""
+    parts = urlsplit(url)
+    host, context = parts.hostname or "localhost", ssl.create_default_context()
+    client: smtplib.SMTP
+    if parts.scheme == "smtps":
+        client = smtplib.SMTP_SSL(host, parts.port or 465, timeout=TIMEOUT, context=context)
+    else:
+        client = smtplib.SMTP(host, parts.port or 25, timeout=TIMEOUT)
+    with client:
+        client.ehlo_or_helo_if_needed()
+        if parts.scheme == "smtp" and client.has_extn("starttls"):
+            client.starttls(context=context)
+        if parts.username:
+            client.login(unquote(parts.username), unquote(parts.password or ""))
+        client.send_message(message)
+
+
+def _write(message: EmailMessage, settings: CoreSettings, mail_id: str) -> None:
+    folder = settings.data_dir / "mail"
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{mail_id}.part"
+    part.write_bytes(message.as_bytes())
+    part.rename(folder / f"{mail_id}.eml")

@@ -1,0 +1,54 @@
+"""Periodic tasks: each run by one process at a time, chosen by a lease in the database."""
+
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import String, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from treenail import platform
+from treenail.clock import utcnow
+from treenail.contributions import PeriodicTask
+from treenail.db import Global, Model, system_session
+from treenail.db.upsert import upsert
+
+log = structlog.get_logger("treenail.periodic")
+
+
+class PeriodicRun(Global, Model):
+    """When a periodic task may run next."""
+
+    __tablename__ = "core_periodic_runs"
+    name: Mapped[str] = mapped_column(String(120), primary_key=True)
+    next_at: Mapped[datetime]
+
+
+def run_due() -> int:
+    """Run what is due; returns how many ran. A failing task is logged and runs next time."""
+    ran = 0
+    for name, task in platform.current().periodic_tasks.items():
+        if _take(name, task):
+            ran += 1
+            try:
+                task.run()
+            except Exception:
+                log.exception("periodic_task_failed", task=name)
+    return ran
+
+
+def _take(name: str, task: PeriodicTask) -> bool:
+    """Whether this process is the one to run it now; moves the next time if so."""
+    now = utcnow()
+    with system_session("periodic", read_only=True) as session:
+        due = session.scalar(select(PeriodicRun.next_at).where(PeriodicRun.name == name))
+    if due is not None and due > now:
+        return False
+    with system_session("periodic") as session:
+        row = session.scalar(
+            select(PeriodicRun).where(PeriodicRun.name == name).with_for_update()
+        )
+        if row is not None and row.next_at > now:
+            return False
+        later = now + timedelta(seconds=task.seconds)
+        upsert(session, PeriodicRun, {"name": name}, {"next_at": later})
+        return True

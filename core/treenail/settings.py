@@ -1,0 +1,194 @@
+"""Settings: typed sections read from ``TREENAIL_*`` variables or a TOML file, validated at start.
+
+A section is a frozen dataclass whose attributes are made with `setting`; the core has one
+and each plugin may have one. ``TREENAIL_<KEY>`` belongs to the core,
+``TREENAIL_<PLUGIN>_<KEY>`` to a plugin. The environment wins over the file.
+"""
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from treenail.errors import ConfigurationError
+
+PREFIX = "TREENAIL_"
+
+
+def setting(kind: fields.Field[Any], default: Any, doc: str, *, secret: bool = False) -> Any:
+    """An attribute of a section: how it is read, its default and what it is for."""
+    return field(default=default, repr=not secret, metadata={"field": kind, "doc": doc})
+
+
+@dataclass(frozen=True)
+class Section:
+    """Base of all sections; empty, for a plugin without settings."""
+
+
+S = TypeVar("S", bound=Section)
+
+
+class List(fields.Field[tuple[str, ...]]):
+    """A comma-separated list (a real one in TOML)."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> tuple[str, ...]:
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise ValidationError("Not a list of words.")
+        return tuple(item.strip() for item in items if item.strip())
+
+
+class Switch(fields.Boolean):
+    """``on`` or ``off``."""
+
+
+@dataclass(frozen=True)
+class CoreSettings(Section):
+    """What the core itself can be told; the names are part of the public contract."""
+
+    data: str = setting(fields.Str(), "var", "folder of everything Treenail writes")
+    env: str = setting(
+        fields.Str(validate=validate.OneOf(["development", "production"])),
+        "development",
+        "in production missing secrets stop the start",
+    )
+    database_url: str = setting(fields.Str(), "", "SQLite or postgresql+psycopg", secret=True)
+    migration_database_url: str = setting(fields.Str(), "", "the owner's role", secret=True)
+    redis_url: str = setting(fields.Str(), "", "absent: embedded", secret=True)
+    plugins: tuple[str, ...] | None = setting(List(), None, "enabled plugins; all first-party")
+    secret_key: str = setting(
+        fields.Str(validate=validate.Length(32)), "", "signs tokens", secret=True
+    )
+    encryption_keys: str = setting(fields.Str(), "", "id:base64,… first writes", secret=True)
+    public_url: str = setting(fields.Url(require_tld=False), "", "base of links in mail")
+    cors_origins: tuple[str, ...] = setting(List(), (), "origins whose pages may call")
+    trusted_proxies: tuple[str, ...] = setting(List(), (), "proxies believed about addresses")
+    rate_limits: bool = setting(Switch(), True, "off for load tests")
+    on_plugin_error: str = setting(
+        fields.Str(validate=validate.OneOf(["fail", "skip"])), "fail", "when a plugin won't load"
+    )
+    provisioning_key: str = setting(fields.Str(), "", "asked for by /tenants/register", secret=True)
+    smtp_url: str = setting(fields.Str(), "", "absent: .eml files", secret=True)
+    mail_from: str = setting(fields.Str(), "Treenail <no-reply@localhost>", "sender of mail")
+    log_level: str = setting(
+        fields.Str(validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
+        "INFO",
+        "least level logged",
+    )
+    worker: str = setting(
+        fields.Str(validate=validate.OneOf(["inside", "apart"])),
+        "inside",
+        "whether `serve` runs background work itself",
+    )
+    threads: int = setting(
+        fields.Int(strict=False, validate=validate.Range(1, 256)), 16, "threads that answer HTTP"
+    )
+    max_body_bytes: int = setting(
+        fields.Int(validate=validate.Range(1024)), 2 << 20, "largest JSON body"
+    )
+    sqlite_synchronous: str = setting(
+        fields.Str(validate=validate.OneOf(["NORMAL", "FULL"])),
+        "NORMAL",
+        "NORMAL survives a killed process, FULL a power loss",
+    )
+
+    @property
+    def data_dir(self) -> Path:
+        """The data folder, absolute."""
+        return Path(self.data).absolute()
+
+    @property
+    def database(self) -> str:
+        """The database's URL; the embedded one lies in the data folder."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'treenail.db'}"
+
+
+# Read elsewhere, or only by tests: never an unknown key.
+_PASSED_OVER = ("CONFIG",)
+
+
+@dataclass(frozen=True)
+class RawSettings:
+    """Everything said so far, keys in lower case without the prefix, and who said it."""
+
+    values: Mapping[str, Any]
+    source: Mapping[str, str]
+
+    def core(self, plugin_names: Iterable[str]) -> CoreSettings:
+        """The core's section; refuses keys that are neither the core's nor a plugin's."""
+        own = {key: value for key, value in self.values.items() if key in _keys(CoreSettings)}
+        prefixes = tuple(f"{name}_" for name in plugin_names)
+        for key in self.values.keys() - own.keys():
+            if not key.startswith(prefixes):
+                raise ConfigurationError(f"unknown setting {self.source[key]}")
+        return self._load(CoreSettings, own, "")
+
+    def section(self, plugin: str, kind: type[S], plugin_names: Iterable[str]) -> S:
+        """A plugin's section; a key that a longer plugin name claims is not this one's."""
+        prefix = f"{plugin}_"
+        longer = tuple(f"{n}_" for n in plugin_names if n != plugin and n.startswith(prefix))
+        own = {
+            key.removeprefix(prefix): value
+            for key, value in self.values.items()
+            if key.startswith(prefix) and not (longer and key.startswith(longer))
+            if key not in _keys(CoreSettings)
+        }
+        for key in own.keys() - _keys(kind):
+            raise ConfigurationError(f"unknown setting {self.source[prefix + key]}")
+        return self._load(kind, own, prefix)
+
+    def _load(self, kind: type[S], values: Mapping[str, Any], prefix: str) -> S:
+        schema = Schema.from_dict({f.name: f.metadata["field"] for f in _fields(kind)})
+        try:
+            return kind(**cast(dict[str, Any], schema().load(dict(values))))
+        except ValidationError as error:
+            key, messages = next(iter(error.normalized_messages().items()))
+            problem = messages[0] if isinstance(messages, list) else messages
+            raise ConfigurationError(f"{self.source[prefix + key]}: {problem}") from None
+
+
+def read(environ: Mapping[str, str] | None = None) -> RawSettings:
+    """Collect what the file named by ``TREENAIL_CONFIG`` and the environment say."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    source: dict[str, str] = {}
+    path = environ.get(f"{PREFIX}CONFIG")
+    for key, value in (_read_file(path) if path else {}).items():
+        values[key], source[key] = value, f"{key} in {path}"
+    for name, text in environ.items():
+        key = name.removeprefix(PREFIX).lower()
+        if name.startswith(PREFIX) and not _passed_over(name.removeprefix(PREFIX)):
+            values[key], source[key] = text, name
+    return RawSettings(values, source)
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"TREENAIL_CONFIG: {path}: {error}") from None
+    flat: dict[str, Any] = {}
+    for key, value in document.items():  # a table [collab] holds that plugin's keys
+        if isinstance(value, dict):
+            flat |= {f"{key}_{inner}".lower(): deep for inner, deep in value.items()}
+        else:
+            flat[key.lower()] = value
+    return flat
+
+
+def _passed_over(key: str) -> bool:
+    return key in _PASSED_OVER or key.startswith("TEST_")
+
+
+def _fields(kind: type[Section]) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(kind)
+
+
+def _keys(kind: type[Section]) -> set[str]:
+    return {f.name for f in _fields(kind)}

@@ -1,0 +1,1 @@
+"""Tenants and memberships: who belongs where, and as what."""

@@ -1,0 +1,60 @@
+"""From an identity to a principal: which tenant, which role, which space."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from treenail.errors import NotFound, Unauthenticated
+from treenail.models import OWNER, SPACES, Activation, Membership, Tenant, User
+from treenail.principal import Identity, Principal
+
+
+def resolve(session: Session, identity: Identity, wanted: str | None = None) -> Principal:
+    """The principal in the tenant wanted, activated, or the only one; else in no tenant.
+
+    Takes a system session. Raises `Unauthenticated` when the person is gone, `NotFound` for
+    a tenant they are not a member of.
+    """
+    user = session.get(User, identity.user_id)
+    if user is None:
+        raise Unauthenticated()
+    rows = session.execute(
+        select(Membership, Tenant)
+        .join(Tenant, Tenant.id == Membership.tenant_id)
+        .where(Membership.user_id == user.id)
+        .order_by(Membership.id)
+    ).all()
+    activation = session.get(Activation, identity.session_id)
+    active = wanted or (activation.tenant_id if activation else None)
+    chosen = next((row for row in rows if row[1].id == active), None)
+    if chosen is None and wanted:
+        raise NotFound()
+    if chosen is None and len(rows) == 1:
+        chosen = rows[0]
+    if chosen is None:
+        return Principal(user.id, identity.session_id, user.email, user.name)
+    return _in_tenant(user, identity, *chosen, activation)
+
+
+def _in_tenant(
+    user: User,
+    identity: Identity,
+    membership: Membership,
+    tenant: Tenant,
+    activation: Activation | None,
+) -> Principal:
+    spaces = SPACES[tenant.kind] if membership.role == OWNER else membership.spaces
+    active = activation.space if activation and activation.tenant_id == tenant.id else None
+    space = active if active in spaces else None
+    if space is None and spaces:
+        space = "client" if "client" in spaces else spaces[0]
+    return Principal(
+        user_id=user.id,
+        session_id=identity.session_id,
+        email=user.email,
+        name=user.name,
+        tenant_id=tenant.id,
+        role=membership.role,
+        space=space,
+        spaces=tuple(spaces),
+        tenant_kind=tenant.kind,
+    )

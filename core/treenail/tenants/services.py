@@ -1,0 +1,156 @@
+"""Making tenants and changing memberships; knows no request."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, contains_eager
+
+from treenail import epochs, platform
+from treenail.db import TenantSession, tenant_session
+from treenail.db.upsert import upsert
+from treenail.errors import Conflict, Forbidden, Invalid, NotFound
+from treenail.events import emit
+from treenail.ids import uuid7
+from treenail.models import OWNER, SPACES, Activation, Membership, Tenant, User, email_key
+from treenail.permissions import TENANT
+from treenail.principal import Principal
+from treenail.provisioning import provision
+
+
+def create_tenant(
+    owner_id: str, name: str, *, kind: str = "customer", password: str | None = None
+) -> Tenant:
+    """Make a tenant, whole or not at all; its owner is an existing person."""
+    with tenant_session(uuid7()) as session:
+        owner = session.get_one(User, owner_id)
+        tenant = Tenant(id=session.tenant_id, name=name, kind=kind)
+        session.add(tenant)
+        session.flush()
+        join(session, owner.id, OWNER)
+        emit(session, "tenant.created", {"tenantId": tenant.id, "name": name}, subject=tenant.id)
+        provision(session, tenant, owner, password)
+    return tenant
+
+
+def create_user(session: Session, email: str, name: str) -> User:
+    """Add a person; raises `Conflict` when the address is taken."""
+    if find_user(session, email) is not None:
+        raise Conflict("This e-mail already has an account.", code="email_taken")
+    user = User(email=email, email_key=email_key(email), name=name)
+    session.add(user)
+    session.flush()
+    return user
+
+
+def find_user(session: Session, email: str) -> User | None:
+    """The person with this address, in any of its spellings."""
+    return session.scalar(select(User).where(User.email_key == email_key(email)))
+
+
+def join(
+    session: TenantSession, user_id: str, role: str, spaces: list[str] | None = None
+) -> Membership:
+    """Make somebody a member; one who is already keeps the membership they have."""
+    found = session.scalar(select(Membership).where(Membership.user_id == user_id))
+    if found is not None:
+        return found
+    kind = session.scalar(select(Tenant.kind).where(Tenant.id == session.tenant_id)) or "customer"
+    member = Membership(
+        tenant_id=session.tenant_id,
+        user_id=user_id,
+        role=role,
+        spaces=checked_spaces(spaces, kind) if spaces is not None else SPACES[kind][:1],
+    )
+    session.add(member)
+    session.flush()
+    epochs.touch(session, session.tenant_id)
+    emit(session, "member.joined", {"userId": user_id, "role": role}, subject=user_id)
+    return member
+
+
+def members(session: TenantSession) -> Any:
+    """Select the members of the session's tenant, with their people."""
+    return select(Membership).join(Membership.user).options(contains_eager(Membership.user))
+
+
+def member(session: TenantSession, user_id: str) -> Membership:
+    """One member; raises `NotFound`."""
+    found = session.scalar(members(session).where(Membership.user_id == user_id))
+    if found is None:
+        raise NotFound()
+    return found  # type: ignore[no-any-return]
+
+
+def change_member(
+    session: TenantSession,
+    by: Principal,
+    user_id: str,
+    role: str | None,
+    spaces: list[str] | None,
+) -> Membership:
+    """Change a role or spaces; only owners make or unmake owners, and the last one stays."""
+    found = member(session, user_id)
+    if role is not None and role != found.role:
+        check_role(role)
+        _check_owner_change(session, by, found, OWNER in (role, found.role))
+        found.role = role
+    if spaces is not None:
+        kind = session.scalar(select(Tenant.kind).where(Tenant.id == session.tenant_id))
+        found.spaces = checked_spaces(spaces, kind or "customer")
+    session.flush()
+    epochs.touch(session, session.tenant_id)
+    emit(session, "member.changed", {"userId": user_id, "role": found.role}, subject=user_id)
+    return found
+
+
+def remove_member(session: TenantSession, by: Principal, user_id: str) -> None:
+    """End a membership; the last owner can't go."""
+    found = member(session, user_id)
+    _check_owner_change(session, by, found, found.role == OWNER)
+    session.delete(found)
+    session.flush()
+    epochs.touch(session, session.tenant_id)
+    emit(session, "member.removed", {"userId": user_id, "role": found.role}, subject=user_id)
+
+
+def activate(session: Session, principal: Principal, space: str | None) -> str | None:
+    """Make the principal's tenant its session's; returns the space it works in."""
+    if space is not None and space not in principal.spaces:
+        raise Forbidden(f"You have no access to the space {space}.", code="space_denied")
+    chosen = space or principal.space
+    place = {"tenant_id": principal.tenant_id, "space": chosen or ""}
+    upsert(session, Activation, {"session_id": principal.session_id}, place)
+    return chosen
+
+
+def check_role(role: str) -> None:
+    """Raise `Invalid` for a role that tenants don't have."""
+    if role not in platform.current().resource_types[TENANT].roles:
+        raise Invalid({"role": ["There is no such role."]})
+
+
+def checked_spaces(spaces: list[str], kind: str) -> list[str]:
+    """The spaces, each once, in the kind's order; raises `Invalid` for one it hasn't."""
+    unknown = set(spaces) - set(SPACES[kind])
+    if unknown:
+        raise Invalid({"spaces": [f"There is no space {min(unknown)} here."]})
+    return [space for space in SPACES[kind] if space in spaces]
+
+
+def home(tenant_id: str, space: str | None) -> str:
+    """Where an interface starts in this tenant and space."""
+    return f"/tenant/{tenant_id}/{space or 'client'}/dashboard"
+
+
+def _check_owner_change(
+    session: TenantSession, by: Principal, found: Membership, concerns_owner: bool
+) -> None:
+    if not concerns_owner:
+        return
+    if not by.is_owner:
+        raise Forbidden("Only an owner can do this with an owner.", code="owner_required")
+    owners = session.scalars(
+        select(Membership.user_id).where(Membership.role == OWNER).with_for_update()
+    ).all()
+    if found.role == OWNER and len(owners) == 1:
+        raise Conflict("A tenant keeps at least one owner.", code="last_owner")

@@ -1,0 +1,109 @@
+"""The decorator every route carries: access, shapes in and out, one unit of work.
+
+A thin wrapper of our own around plain Flask views (flask-smorest would ask plugins for its
+own Blueprint class). A call goes: who, which tenant, may they, is the input good, do it,
+commit, answer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import update_wrapper
+from typing import Any
+
+from flask import Response, request
+
+from treenail import permissions
+from treenail.db import bind_tenant, db
+from treenail.schemas import Schema
+from treenail.web import body as bodies
+from treenail.web import caller
+from treenail.web.access import Access
+from treenail.web.pages import Page, PageQuery, PageRequest
+
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+View = Callable[..., Any]
+
+
+@dataclass
+class Endpoint:
+    """A view with what it declares; callable as a Flask view function."""
+
+    view: View
+    access: Access
+    body: type[Schema] | None
+    query: type[Schema] | None
+    answers: type[Schema] | None
+    status: int
+    paged: bool
+
+    def __call__(self, **arguments: Any) -> Any:
+        """Answer a request; raises `treenail.errors.Problem`."""
+        self._admit(arguments)
+        if self.paged:
+            arguments["page"] = PageRequest(**bodies.query(PageQuery, partial_of=self.query))
+        if self.query:
+            arguments["query"] = bodies.query(self.query, partial_of=PageQuery)
+        if self.body:
+            arguments["body"] = bodies.json_body(self.body)
+        answer = self._respond(self.view(**arguments))
+        self._commit()
+        return answer
+
+    def _admit(self, arguments: dict[str, Any]) -> None:
+        if self.access.kind == "public":
+            return
+        identity = caller.identify()
+        if self.access.kind == "authenticated":
+            caller.resolve(identity)
+            return
+        self._authorize(identity, arguments.get(self.access.of or ""))
+
+    def _authorize(self, identity: Any, target: str | None) -> None:
+        of_tenant = permissions.resource_type_of(self.access.permission).in_tenant
+        found = caller.resolve(identity, target if of_tenant else None)
+        tenant_id = caller.require_tenant(found).tenant_id
+        bind_tenant(tenant_id or "", read_only=request.method in READS)
+        permissions.authorize(db.session(), found, self.access.permission, target)
+
+    def _respond(self, result: Any) -> Any:
+        if isinstance(result, Response) or self.answers is None:
+            return result if result is not None else Response(status=self.status)
+        status = self.status
+        if isinstance(result, tuple):
+            result, status = result
+        if self.access.kind == "permission":
+            db.session.flush()
+        schema = self.answers()
+        if isinstance(result, Page):
+            items = schema.dump(result.items, many=True)
+            return {"items": items, "nextCursor": result.next_cursor}, status
+        return schema.dump(result), status
+
+    def _commit(self) -> None:
+        if self.access.kind == "permission":
+            db.session.commit()
+
+
+def endpoint(
+    access: Access,
+    *,
+    body: type[Schema] | None = None,
+    query: type[Schema] | None = None,
+    answers: type[Schema] | None = None,
+    status: int | None = None,
+    paged: bool = False,
+) -> Callable[[View], View]:
+    """Declare a route; goes between ``@blueprint.route`` and the view.
+
+    The view gets ``body`` and ``query`` as loaded dictionaries, ``page`` when ``paged``, and
+    returns an object for the ``answers`` schema (or a `Page`, or a tuple with a status). With
+    a permission, ``db.session`` is bound to the caller's tenant and committed at the end.
+    """
+
+    def decorate(view: View) -> View:
+        code = status or (200 if answers else 204)
+        made = Endpoint(view, access, body, query, answers, code, paged)
+        update_wrapper(made, view)
+        return made
+
+    return decorate

@@ -1,0 +1,128 @@
+"""OpenAPI 3.1, made from what the routes declare; it changes with the enabled plugins."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Flask
+from werkzeug.routing import Rule
+
+from treenail.contributions import EventType
+from treenail.schemas import Id, Moment
+from treenail.web.endpoint import Endpoint
+from treenail.web.pages import PageQuery
+
+PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "errors": {"type": "object"},
+        "permission": {"type": "string"},
+        "requestId": {"type": ["string", "null"]},
+    },
+}
+ERRORS = {
+    "public": (400, 413, 415, 422),
+    "authenticated": (400, 401, 404, 409, 413, 415, 422),
+    "permission": (400, 401, 403, 404, 409, 413, 415, 422),
+}
+
+
+def document(app: Flask, version: str) -> dict[str, Any]:
+    """The OpenAPI document of the application."""
+    marshmallow = MarshmallowPlugin(schema_name_resolver=_schema_name)
+    spec = APISpec("Treenail", version, "3.1.0", plugins=[marshmallow])
+    marshmallow.converter.field_mapping[Id] = ("string", "uuid")
+    marshmallow.converter.field_mapping[Moment] = ("string", "date-time")
+    spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
+    spec.components.schema("Problem", PROBLEM)
+    for rule, endpoint in sorted(declared(app), key=lambda pair: pair[0].rule):
+        if rule.websocket:
+            continue
+        methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        operations = {m.lower(): _operation(rule, endpoint) for m in sorted(methods)}
+        spec.path(path, operations=operations)
+    found: dict[str, Any] = spec.to_dict()
+    return found
+
+
+def declared(app: Flask) -> Iterator[tuple[Rule, Endpoint]]:
+    """Every rule of the application with what its view declares."""
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        if isinstance(view, Endpoint):
+            yield rule, view
+
+
+def undeclared(app: Flask) -> list[str]:
+    """Rules whose views declare no access; the app refuses to start with one."""
+    return [
+        rule.rule
+        for rule in app.url_map.iter_rules()
+        if not isinstance(app.view_functions[rule.endpoint], Endpoint)
+    ]
+
+
+def event_types(types: list[EventType]) -> list[dict[str, Any]]:
+    """The catalogue of events: each type with an example."""
+    return [
+        {"name": t.name, "version": t.version, "description": t.description, "example": t.example}
+        for t in sorted(types, key=lambda t: t.name)
+        if not t.internal
+    ]
+
+
+def _operation(rule: Rule, endpoint: Endpoint) -> dict[str, Any]:
+    doc = (endpoint.__doc__ or "").strip()
+    operation: dict[str, Any] = {
+        "operationId": rule.endpoint.replace(".", "_"),
+        "tags": [rule.endpoint.partition(".")[0]],
+        "summary": doc.partition("\n")[0],
+        "parameters": _parameters(rule, endpoint),
+        "responses": _responses(endpoint),
+        "security": [] if endpoint.access.kind == "public" else [{"bearer": []}],
+    }
+    if endpoint.access.permission:
+        operation["x-permission"] = endpoint.access.permission
+    if endpoint.body:
+        operation["requestBody"] = {"content": {"application/json": {"schema": endpoint.body}}}
+    return operation
+
+
+def _parameters(rule: Rule, endpoint: Endpoint) -> list[dict[str, Any]]:
+    in_path = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in sorted(rule.arguments)
+    ]
+    schemas = [s for s in (endpoint.query, PageQuery if endpoint.paged else None) if s]
+    return in_path + [{"in": "query", "schema": schema} for schema in schemas]
+
+
+def _responses(endpoint: Endpoint) -> dict[str, Any]:
+    responses: dict[str, Any] = {str(endpoint.status): {"description": "Done."}}
+    if endpoint.answers:
+        schema: Any = endpoint.answers
+        if endpoint.paged:
+            items = {"type": "array", "items": endpoint.answers}
+            cursor = {"type": ["string", "null"]}
+            schema = {"type": "object", "properties": {"items": items, "nextCursor": cursor}}
+        responses[str(endpoint.status)]["content"] = {"application/json": {"schema": schema}}
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for status in ERRORS[endpoint.access.kind]:
+        responses[str(status)] = {"description": "A problem.", "content": problem}
+    return responses
+
+
+def _schema_name(schema: Any) -> str:
+    """Two plugins may have a schema of the same class name: the plugin's goes before it."""
+    cls = schema if isinstance(schema, type) else type(schema)
+    package = cls.__module__.partition(".")[0].removeprefix("treenail").strip("_")
+    return f"{package.title().replace('_', '')}{cls.__name__}"

@@ -1,0 +1,55 @@
+"""Around every request: its id, its log line, the headers every answer carries."""
+
+import re
+import time
+from contextlib import ExitStack
+
+import structlog
+from flask import Flask, Response, g, request
+
+from treenail import trace
+from treenail.ids import uuid7
+
+WELL_FORMED = re.compile(r"[A-Za-z0-9._\-]{1,128}")
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+log = structlog.get_logger("treenail.web")
+
+
+def install(app: Flask) -> None:
+    """Follow every request of the application."""
+    app.before_request(_begin)
+    app.after_request(_finish)
+    app.teardown_request(_end)
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    request_id = given if WELL_FORMED.fullmatch(given) else uuid7()
+    g.started = time.perf_counter()
+    g.tracing = ExitStack()
+    g.tracing.enter_context(trace.tracing(trace.Trace(request_id=request_id)))
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-Id"] = trace.current().request_id or ""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    log.info(
+        "request",
+        method=request.method,
+        path=request.path,  # without the query string: it may carry a token
+        status=response.status_code,
+        ms=round((time.perf_counter() - g.started) * 1000, 2),
+    )
+    return response
+
+
+def _end(error: BaseException | None) -> None:
+    stack: ExitStack | None = g.pop("tracing", None)
+    if stack:
+        stack.close()

@@ -1,0 +1,76 @@
+"""Invitations: by mail alone, once, within the inviter's ceiling."""
+
+import re
+from datetime import timedelta
+
+import pytest
+import time_machine
+from treenail.clock import utcnow
+from treenail.testing import TestTenant
+from treenail.testing.callers import make_person
+
+
+@pytest.fixture
+def invite(mailbox):
+    """Invite an address; returns the answer and the token its mail carries."""
+
+    def send(by, tenant, email, role="member", **more):
+        answer = by.post(f"/tenants/{tenant.id}/invitations", {"email": email, "role": role, **more})
+        texts = mailbox(email)
+        found = re.search(r"token=([\w-]+)", texts[-1]) if texts else None
+        return answer, found and found[1]
+
+    return send
+
+
+def test_an_invited_person_joins_and_is_verified(app, tenant: TestTenant, invite, captured_events):
+    bob = make_person(app)
+    answer, token = invite(tenant.owner, tenant, bob.email.upper(), "admin")
+    assert answer.status == 201
+    assert token not in str(answer.json)
+    joined = bob.post("/invitations/accept", {"token": token})
+    assert joined.json["tenantId"] == tenant.id
+    assert bob.get("/me").json["user"]["roles"] == ["admin"]
+    assert len(captured_events("invitation.accepted")) == 1
+
+
+def test_a_token_works_once(app, tenant: TestTenant, invite):
+    bob = make_person(app)
+    _, token = invite(tenant.owner, tenant, bob.email)
+    assert bob.post("/invitations/accept", {"token": token}).status == 200
+    assert bob.post("/invitations/accept", {"token": token}).code == "invitation_invalid"
+
+
+def test_a_token_is_for_its_address(app, tenant: TestTenant, invite):
+    _, token = invite(tenant.owner, tenant, make_person(app).email)
+    thief = make_person(app)
+    assert thief.post("/invitations/accept", {"token": token}).code == "invitation_not_yours"
+    assert thief.get("/tenants").json["items"] == []
+
+
+def test_an_expired_or_withdrawn_invitation_is_no_use(app, tenant: TestTenant, invite):
+    bob, eve = make_person(app), make_person(app)
+    _, token = invite(tenant.owner, tenant, bob.email)
+    with time_machine.travel(utcnow() + timedelta(days=7, seconds=1)):
+        assert bob.post("/invitations/accept", {"token": token}).code == "invitation_invalid"
+    answer, token = invite(tenant.owner, tenant, eve.email)
+    path = f"/tenants/{tenant.id}/invitations/{answer.json['id']}"
+    assert tenant.owner.delete(path).status == 204
+    assert eve.post("/invitations/accept", {"token": token}).code == "invitation_invalid"
+
+
+def test_the_ceiling_holds_when_inviting_and_when_accepting(app, tenant: TestTenant, invite):
+    ann, bob = tenant.member("admin"), make_person(app)
+    assert invite(ann, tenant, bob.email, "owner")[0].status == 403
+    _, token = invite(ann, tenant, bob.email, "admin")
+    tenant.owner.patch(f"/tenants/{tenant.id}/members/{ann.user_id}", {"role": "member"})
+    assert bob.post("/invitations/accept", {"token": token}).status == 403
+    assert bob.get("/tenants").json["items"] == []
+
+
+def test_members_cannot_invite_and_strangers_see_nothing(tenant, other_tenant, invite):
+    body = {"email": "x@example.com", "role": "member"}
+    path = f"/tenants/{tenant.id}/invitations"
+    assert tenant.member("member").post(path, body).status == 403
+    assert other_tenant.owner.post(path, body).status == 404
+    assert other_tenant.owner.get(path).status == 404

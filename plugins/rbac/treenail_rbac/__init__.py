@@ -1,0 +1,1 @@
+"""Treenail's plugin rbac: roles, grants down the parent chain, and invitations."""

@@ -1,0 +1,137 @@
+"""Invitations: offered by mail alone, accepted once by whoever reads that mail."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+from treenail import mail, platform
+from treenail.clock import utcnow
+from treenail.db import TenantSession, system_session, tenant_session
+from treenail.errors import Forbidden, Invalid, NotFound
+from treenail.events import emit
+from treenail.models import Tenant, User, email_key
+from treenail.permissions import TENANT
+from treenail.principal import Identity, Principal
+from treenail.tenants import principals
+from treenail.tenants import services as tenants
+
+from treenail_rbac import ceilings, grants
+from treenail_rbac.models import Invitation
+
+LIFETIME = timedelta(days=7)
+WORKSPACE = "workspace"
+
+
+def invite(session: TenantSession, by: Principal, data: dict[str, Any]) -> Invitation:
+    """Offer membership to an address; the token leaves by mail when this commits.
+
+    ``data`` has ``email``, ``role``, perhaps ``spaces`` and ``workspace_id``; with the
+    latter the role is one in that workspace, and whoever is new joins the tenant as guest.
+    """
+    _check(session, by, data["role"], data.get("workspace_id"))
+    tenant = session.get_one(Tenant, session.tenant_id)
+    if data.get("spaces") is not None:
+        tenants.checked_spaces(data["spaces"], tenant.kind)
+    token = secrets.token_urlsafe(32)
+    made = Invitation(
+        email=data["email"],
+        email_key=email_key(data["email"]),
+        role=data["role"],
+        spaces=data.get("spaces"),
+        workspace_id=data.get("workspace_id"),
+        token_hash=_hash(token),
+        invited_by=by.user_id,
+        expires_at=utcnow() + LIFETIME,
+    )
+    session.add(made)
+    session.flush()
+    _send(session, made, tenant, by, token)
+    emit(session, "invitation.created", {"invitationId": made.id, "role": made.role})
+    return made
+
+
+def withdraw(session: TenantSession, invitation_id: str) -> None:
+    """Take an offer back; raises `NotFound` when there is none open."""
+    found = session.get(Invitation, invitation_id)
+    if found is None or found.accepted_at:
+        raise NotFound()
+    session.delete(found)
+
+
+def accept(identity: Identity, token: str) -> tuple[str, str]:
+    """Use a token up; returns the tenant's id and the role the person now has there.
+
+    Raises `NotFound` for a token that is unknown, used or expired, `Forbidden` when it was
+    sent to another address, `PermissionDenied` when the inviter could not invite so now.
+    """
+    with system_session("find invitation", read_only=True) as session:
+        found = session.scalar(select(Invitation).where(Invitation.token_hash == _hash(token)))
+        user = session.get_one(User, identity.user_id)
+        if found is None or found.accepted_at or found.expires_at <= utcnow():
+            raise NotFound("This invitation can't be used.", code="invitation_invalid")
+        if user.email_key != found.email_key:
+            raise Forbidden("This invitation is for another address.", code="invitation_not_yours")
+        inviter = _inviter(session, found)
+    with tenant_session(found.tenant_id) as session:
+        return _join(session, found, inviter, identity.user_id)
+
+
+def _join(
+    session: TenantSession, found: Invitation, inviter: Principal, user_id: str
+) -> tuple[str, str]:
+    """Mark it used first: of two at once, one finds nothing to mark."""
+    _check(session, inviter, found.role, found.workspace_id)
+    used = session.execute(
+        update(Invitation)
+        .where(Invitation.id == found.id, Invitation.accepted_at.is_(None))
+        .values(accepted_at=utcnow())
+    )
+    if not used.rowcount:  # type: ignore[attr-defined]
+        raise NotFound("This invitation can't be used.", code="invitation_invalid")
+    user = session.get_one(User, user_id)
+    user.email_verified_at = user.email_verified_at or utcnow()  # the token came by mail
+    role = "guest" if found.workspace_id else found.role
+    member = tenants.join(session, user_id, role, found.spaces)
+    if found.workspace_id:
+        grants.grant(session, inviter, WORKSPACE, found.workspace_id, user_id, found.role)
+    emit(session, "invitation.accepted", {"invitationId": found.id, "role": found.role})
+    return found.tenant_id, member.role
+
+
+def _check(session: TenantSession, by: Principal, role: str, workspace_id: str | None) -> None:
+    """The role exists, and the inviter holds all of it."""
+    if workspace_id is None:
+        ceilings.check_role(TENANT, role)
+        ceilings.check(session, by, TENANT, session.tenant_id, role)
+        return
+    kind = platform.current().resource_types.get(WORKSPACE)
+    if kind is None or session.get(kind.model or Tenant, workspace_id) is None:
+        raise Invalid({"workspaceId": ["There is no such workspace."]})
+    ceilings.check_role(WORKSPACE, role)
+    ceilings.check(session, by, WORKSPACE, workspace_id, role)
+
+
+def _inviter(session: Session, found: Invitation) -> Principal:
+    try:
+        return principals.resolve(session, Identity(found.invited_by, ""), found.tenant_id)
+    except NotFound:
+        raise NotFound("This invitation can't be used.", code="invitation_invalid") from None
+
+
+def _send(
+    session: TenantSession, made: Invitation, tenant: Tenant, by: Principal, token: str
+) -> None:
+    address = mail.link(f"/invitations/accept?token={token}")
+    days = LIFETIME.days
+    text = (
+        f"{by.name} invites you to {tenant.name} as {made.role}.\n\n"
+        f"Accept within {days} days:\n{address}\n"
+    )
+    mail.send(session, made.email, f"You are invited to {tenant.name}", text)
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

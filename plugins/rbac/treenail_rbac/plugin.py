@@ -1,0 +1,73 @@
+"""The plugin rbac at a glance."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from flask import Blueprint
+from sqlalchemy.orm import Session
+from treenail.contributions import EventType, Parent, ResourceType, Rule
+from treenail.permissions import TENANT
+from treenail.plugin import Plugin, hookimpl
+from treenail.principal import Principal
+
+from treenail_rbac import hierarchy, rules
+from treenail_rbac.routes import blueprint
+from treenail_rbac.schemas import GrantEvent, InvitationEvent
+
+EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+
+
+class Rbac(Plugin):
+    """Roles in tenants and on resources, grants, invitations."""
+
+    name = "rbac"
+    version = "0.1.0"
+    optional = ("auth",)
+
+    @hookimpl
+    def blueprints(self) -> Sequence[Blueprint]:
+        """``/roles``, ``/permissions/check``, invitations."""
+        return [blueprint]
+
+    @hookimpl
+    def resource_types(self) -> Sequence[ResourceType]:
+        """Invitations: owners and admins manage them."""
+        return [
+            ResourceType(
+                "invitation",
+                {"manager": frozenset({"invitation:manage"})},
+                parent=Parent(TENANT),
+                inherits={"owner": "manager", "admin": "manager"},
+            )
+        ]
+
+    @hookimpl
+    def event_types(self) -> Sequence[EventType]:
+        """What happens to grants and invitations."""
+        grant = {
+            "userId": EXAMPLE_ID,
+            "resourceType": "document",
+            "resourceId": EXAMPLE_ID,
+            "role": "editor",
+        }
+        offer = {"invitationId": EXAMPLE_ID, "role": "member"}
+        return [
+            EventType("role.granted", GrantEvent, "A role was given on a resource.", grant),
+            EventType("role.revoked", GrantEvent, "A role was taken away.", grant),
+            EventType("invitation.created", InvitationEvent, "Somebody was invited.", offer),
+            EventType("invitation.accepted", InvitationEvent, "Somebody accepted.", offer),
+        ]
+
+    @hookimpl
+    def rules(
+        self, principal: Principal, permission: str, resource_type: ResourceType
+    ) -> Iterable[Rule]:
+        """A role in the tenant, or a grant anywhere up the parent chain."""
+        return rules.rules(principal, permission, resource_type)
+
+    @hookimpl
+    def describe_principal(self, session: Session, principal: Principal) -> Mapping[str, Any]:
+        """What the role in the tenant brings."""
+        if principal.role is None:
+            return {}
+        return {"permissions": sorted(hierarchy.permissions_of_role(principal.role))}

@@ -1,0 +1,1 @@
+"""Treenail's plugin workspaces: workspaces, their members, and documents."""
