@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from flask import Flask
+import structlog
+from flask import Blueprint, Flask
 from flask.json.provider import JSONProvider
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import configure_mappers
 
 from treenail import logs, registry, secrets, settings
 from treenail.core import Core
@@ -18,6 +21,7 @@ from treenail.web import openapi, platform_routes, problems, requests
 from treenail.web.converters import IdConverter
 
 API = "/api/v1"
+log = structlog.get_logger("treenail.app")
 
 
 class OrjsonProvider(JSONProvider):
@@ -52,11 +56,14 @@ def create_app(
     loaded = registry.load(raw, Core, plugins)
     loaded.settings = secrets.complete(loaded.settings)
     logs.configure(loaded.settings.log_level)
+    for failure in loaded.failures:
+        log.error("plugin_left_out", plugin=failure.plugin, reason=str(failure))
     app = Flask("treenail", static_folder=None)
     app.json = OrjsonProvider(app)
     app.config |= engines.configuration(loaded.settings)
     app.config["MAX_CONTENT_LENGTH"] = loaded.settings.max_body_bytes
     app.url_map.converters["id"] = IdConverter
+    app.url_map.merge_slashes = False  # a redirect would be answered in HTML
     db.init_app(app)
     migrate.install(app)
     platform = Platform(loaded)
@@ -64,10 +71,12 @@ def create_app(
     app.extensions["treenail.keyring"] = platform.keyring
     with app.app_context():
         engines.prepare(db.engine, loaded.settings)
+        migrate.check_scripts(loaded)
         if check_database:
             migrate.check(loaded)
         _check_models()
         platform.validate()
+        db.engine.dispose()  # a connection must not be shared with a process forked later
     app.extensions["treenail.hints"] = Hints(app, loaded.settings)
     _mount(app, loaded)
     return app
@@ -77,19 +86,43 @@ def _mount(app: Flask, loaded: registry.Registry) -> None:
     requests.install(app)
     problems.install(app)
     app.register_blueprint(platform_routes.root)
-    hooks = len(app.before_request_funcs.get(None, ()))
     for name in loaded.plugins:
         for blueprint in loaded.contributions[name]["blueprints"]:
-            if name != Core.name and blueprint.name.partition("_")[0] != name.partition("_")[0]:
+            if name != Core.name and not f"{blueprint.name}_".startswith(f"{name}_"):
                 raise ConfigurationError(f"blueprint {blueprint.name} of {name} isn't named for it")
-            app.register_blueprint(blueprint, url_prefix=API)
-            if len(app.before_request_funcs.get(None, ())) != hooks:
-                raise ConfigurationError(f"blueprint {blueprint.name} hooks into every request")
-    if bare := openapi.undeclared(app):
-        raise ConfigurationError(f"route {bare[0]} declares no access")
+            _mount_blueprint(app, blueprint, name)
+    for problem in openapi.wrong_declarations(app):
+        raise ConfigurationError(problem)
+
+
+def _mount_blueprint(app: Flask, blueprint: Blueprint, plugin: str) -> None:
+    before = _reaching_all(app)
+    try:
+        app.register_blueprint(blueprint, url_prefix=API + (blueprint.url_prefix or ""))
+    except Exception as error:
+        raise ConfigurationError(f"blueprint {blueprint.name} of {plugin}: {error}") from error
+    if _reaching_all(app) != before:
+        raise ConfigurationError(f"blueprint {blueprint.name} reaches every request of the app")
+
+
+def _reaching_all(app: Flask) -> list[int]:
+    """How many functions act on every request, whichever blueprint answers it."""
+    handlers = app.error_handler_spec[None].values()
+    return [
+        len(app.before_request_funcs[None]),
+        len(app.after_request_funcs[None]),
+        len(app.teardown_request_funcs[None]),
+        len(app.url_value_preprocessors[None]),
+        len(app.url_default_functions[None]),
+        sum(len(handler) for handler in handlers),
+    ]
 
 
 def _check_models() -> None:
+    try:
+        configure_mappers()  # now, not at whatever first needs them
+    except SQLAlchemyError as error:
+        raise ConfigurationError(f"models: {error}") from error
     for model in base.unmarked_models():
         raise ConfigurationError(f"model {model.__name__} is neither Tenanted nor Global")
     for reference in base.escaping_references():

@@ -142,11 +142,15 @@ class Subscription:
 
 @dataclass(frozen=True)
 class PeriodicTask:
-    """Work to be done about every ``seconds``, by one process at a time."""
+    """Work to be done about every ``seconds``, by one process at a time.
+
+    A run that takes longer than ``lease`` seconds counts as dead: another may begin.
+    """
 
     name: str
     seconds: float
     run: Callable[[], None]
+    lease: float = 300
 
 
 @dataclass(frozen=True)

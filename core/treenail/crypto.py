@@ -62,8 +62,10 @@ def parse_key_ring(text: str) -> KeyRing:
     keys: dict[str, bytes] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         key_id, separator, encoded = item.partition(":")
-        if not separator or not key_id or len(key_id) > 64:
+        if not separator or not key_id.isascii() or not 0 < len(key_id) <= 64:
             raise ValueError("each key is written id:base64")
+        if key_id in keys:
+            raise ValueError(f"there are two keys {key_id}")
         keys[key_id] = base64.b64decode(encoded, validate=True)
         if len(keys[key_id]) != 32:
             raise ValueError(f"key {key_id} is not 32 bytes long")

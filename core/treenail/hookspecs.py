@@ -26,15 +26,16 @@ NAMESPACE = "treenail"
 hookspec = pluggy.HookspecMarker(NAMESPACE)
 hookimpl = pluggy.HookimplMarker(NAMESPACE)
 
-REGISTER = (
-    "blueprints",
-    "resource_types",
-    "event_types",
-    "subscriptions",
-    "periodic_tasks",
-    "commands",
-    "health_checks",
-)
+REGISTER: Mapping[str, type[Any]] = {
+    "blueprints": Blueprint,
+    "resource_types": ResourceType,
+    "event_types": EventType,
+    "subscriptions": Subscription,
+    "periodic_tasks": PeriodicTask,
+    "commands": click.Command,
+    "health_checks": HealthCheck,
+}
+"""The register hooks, and what each gives a sequence of."""
 
 
 class PluginSpec:

@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -56,11 +56,20 @@ def configure(level: str) -> None:
 def redact(logger: Any, method: str, fields: Fields) -> Fields:
     """Blank whatever is named like a secret or looks like one."""
     for key, value in fields.items():
-        if SECRET_KEYS.search(key):
-            fields[key] = "[redacted]"
-        elif isinstance(value, str):
-            fields[key] = SECRET_TEXT.sub("[redacted]", value)
+        fields[key] = _redacted(key, value)
     return fields
+
+
+def _redacted(key: object, value: Any) -> Any:
+    if SECRET_KEYS.search(str(key)):
+        return "[redacted]"
+    if isinstance(value, str):
+        return SECRET_TEXT.sub("[redacted]", value)
+    if isinstance(value, Mapping):
+        return {inner: _redacted(inner, deep) for inner, deep in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redacted("", item) for item in value]
+    return value
 
 
 def _add_trace(logger: Any, method: str, fields: Fields) -> Fields:

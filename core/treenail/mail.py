@@ -3,6 +3,7 @@
 At least once per message, always with the same Message-ID, so that a double can be told.
 """
 
+import re
 import smtplib
 import ssl
 from datetime import datetime
@@ -25,6 +26,7 @@ from treenail.settings import CoreSettings
 
 QUEUED = "mail.queued"
 TIMEOUT = 20
+ONE_ADDRESS = re.compile(r"[^\s\0,;:<>()\"@]+@[^\s\0,;:<>()\"@]+")
 
 
 class Mail(Identified, Global, Model):
@@ -57,7 +59,12 @@ def event_type() -> EventType:
 
 
 def send(session: Session, recipient: str, subject: str, text: str) -> None:
-    """Send a message when, and only when, the caller's transaction commits."""
+    """Send a message when, and only when, the caller's transaction commits.
+
+    Raises `ValueError` for a recipient that is not exactly one address.
+    """
+    if not ONE_ADDRESS.fullmatch(recipient):
+        raise ValueError("a mail goes to exactly one address")
     one_line = " ".join(subject.split())  # a line break would start another header
     mail = Mail(recipient=recipient, subject=one_line[:300])
     mail.text = text.encode()

@@ -29,26 +29,28 @@ def run_due() -> int:
     for name, task in platform.current().periodic_tasks.items():
         if _take(name, task):
             ran += 1
+            began = utcnow()
             try:
                 task.run()
             except Exception:
                 log.exception("periodic_task_failed", task=name)
+            with system_session("periodic") as session:
+                upsert(session, PeriodicRun, {"name": name}, {"next_at": _next(task, began)})
     return ran
 
 
 def _take(name: str, task: PeriodicTask) -> bool:
-    """Whether this process is the one to run it now; moves the next time if so."""
+    """Whether this process is the one to run it now; nobody else is until the lease ends."""
     now = utcnow()
     with system_session("periodic", read_only=True) as session:
         due = session.scalar(select(PeriodicRun.next_at).where(PeriodicRun.name == name))
     if due is not None and due > now:
         return False
     with system_session("periodic") as session:
-        row = session.scalar(
-            select(PeriodicRun).where(PeriodicRun.name == name).with_for_update()
-        )
-        if row is not None and row.next_at > now:
-            return False
-        later = now + timedelta(seconds=task.seconds)
-        upsert(session, PeriodicRun, {"name": name}, {"next_at": later})
-        return True
+        end = max(_next(task, now), now + timedelta(seconds=task.lease))
+        free = PeriodicRun.next_at <= now
+        return upsert(session, PeriodicRun, {"name": name}, {"next_at": end}, where=free)
+
+
+def _next(task: PeriodicTask, began: datetime) -> datetime:
+    return began + timedelta(seconds=task.seconds)

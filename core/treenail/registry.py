@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import EntryPoint, entry_points
 from importlib.metadata import version as distribution_version
+from inspect import signature
 from typing import Any
 
 import pluggy
@@ -21,6 +22,7 @@ from treenail.plugin import Plugin
 from treenail.settings import CoreSettings, RawSettings, Section
 
 GROUP = "treenail.plugins"
+CORE = "core"
 FIRST_PARTY = ("auth", "rbac", "workspaces", "collab")
 
 
@@ -44,12 +46,14 @@ class HookManager(pluggy.PluginManager):
     """pluggy's manager, which also refuses a hook overridden without its mark."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
-        """pluggy's extension point; a forgotten ``@hookimpl`` would be silent."""
+        """pluggy's extension point: what it would silently ignore is an error here."""
         options = super().parse_hookimpl_opts(plugin, name)
         declared = getattr(PluginSpec, name, None)
         if options is None and declared is not None and not name.startswith("_"):
             if getattr(type(plugin), name) is not declared:
                 raise PluginError(f"{name} overrides a hook but is not marked @hookimpl")
+        if options is not None:
+            _check_signature(name, getattr(plugin, name), options)
         return options
 
 
@@ -80,7 +84,7 @@ class Registry:
         self.contributions.pop(name, None)
         if self.plugins.pop(name, None) is not None and self.hooks.has_plugin(name):
             self.hooks.unregister(name=name)
-        if self.settings.on_plugin_error == "fail":
+        if self.settings.on_plugin_error == "fail" or name == CORE:
             raise ConfigurationError(str(failure))
         for other in [p.name for p in self.plugins.values() if name in p.requires]:
             self.drop(other, "requires", f"requires {name}, which failed")
@@ -115,14 +119,15 @@ def load(
         enabled = tuple(name for name in FIRST_PARTY if name in installed) + tuple(extra or ())
     _register(registry, builtin, Section())
     classes = _import(registry, enabled)
-    for name in _in_dependency_order(registry, classes):
-        if all(required in registry.plugins for required in classes[name].requires):
-            cls = classes[name]
+    for name in _in_dependency_order(classes):
+        cls = classes[name]
+        if missing := [r for r in cls.requires if r not in registry.plugins]:
+            failed = {failure.plugin for failure in registry.failures}
+            why = "failed" if missing[0] in failed else "is not enabled"
+            registry.drop(name, "requires", f"requires {missing[0]}, which {why}")
+        else:
             section = raw.section(name, cls.settings_class, registry.installed)
             _register(registry, cls, section)
-        else:
-            missing = [r for r in classes[name].requires if r not in registry.plugins]
-            registry.drop(name, "requires", f"requires {missing[0]}, which failed")
     _check_pending(registry)
     return registry
 
@@ -146,6 +151,8 @@ def _check_manifest(name: str, cls: Any) -> None:
         raise PluginError("its entry point does not name a treenail.plugin.Plugin")
     if getattr(cls, "name", None) != name:
         raise PluginError(f"its class is named {getattr(cls, 'name', None)!r}")
+    if name == CORE:
+        raise PluginError("the name is taken")
     if not isinstance(getattr(cls, "version", None), str):
         raise PluginError("its class has no version")
     try:
@@ -156,11 +163,7 @@ def _check_manifest(name: str, cls: Any) -> None:
         raise PluginError(f"needs treenail-core {cls.core}")
 
 
-def _in_dependency_order(registry: Registry, classes: dict[str, type[Plugin]]) -> list[str]:
-    for name, cls in list(classes.items()):
-        missing = [required for required in cls.requires if required not in classes]
-        if missing:
-            registry.drop(name, "requires", f"requires {missing[0]}, which is not enabled")
+def _in_dependency_order(classes: dict[str, type[Plugin]]) -> list[str]:
     graph = {
         name: [n for n in (*cls.requires, *cls.optional) if n in classes]
         for name, cls in classes.items()
@@ -169,7 +172,8 @@ def _in_dependency_order(registry: Registry, classes: dict[str, type[Plugin]]) -
     try:
         sorter.prepare()
     except CycleError as error:
-        raise ConfigurationError(f"plugins require one another: {' → '.join(error.args[1])}")
+        circle = " → ".join(error.args[1])
+        raise ConfigurationError(f"plugins require one another: {circle}") from None
     order: list[str] = []
     while sorter.is_active():
         ready = sorted(sorter.get_ready())  # sorted: the same order on every start
@@ -186,20 +190,41 @@ def _register(registry: Registry, cls: type[Plugin], settings: Section) -> None:
             registry.hooks.add_hookspecs(cls.hookspecs)
         registry.hooks.register(plugin, cls.name)
         registry.contributions[cls.name] = {
-            kind: list(getattr(plugin, kind)() or ()) for kind in REGISTER
+            kind: _checked(kind, getattr(plugin, kind)() or ()) for kind in REGISTER
         }
     except Exception as error:  # noqa: BLE001  whatever a stranger's hook raises
         # pluggy's register leaves half a state on an error; drop unregisters it.
         registry.drop(cls.name, "register", error)
 
 
+def _checked(kind: str, items: Iterable[Any]) -> list[Any]:
+    found = list(items)
+    for item in found:
+        if not isinstance(item, REGISTER[kind]):
+            raise PluginError(f"{kind} gave a {type(item).__name__}")
+    return found
+
+
+def _check_signature(name: str, method: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """pluggy passes neither defaulted nor keyword-only arguments; wrappers we don't call."""
+    for argument in signature(method).parameters.values():
+        if argument.default is not argument.empty or argument.kind is argument.KEYWORD_ONLY:
+            raise PluginError(f"{name} would never be given {argument.name}: make it plain")
+    if options.get("wrapper") or options.get("hookwrapper"):
+        raise PluginError(f"{name} is a wrapper; hooks here have none")
+
+
 def _check_pending(registry: Registry) -> None:
     """A misspelt hook is silent until asked for."""
     for name, plugin in list(registry.plugins.items()):
-        for caller in registry.hooks.get_hookcallers(plugin) or ():
-            for impl in caller.get_hookimpls():
-                if impl.plugin_name == name and not caller.has_spec() and not impl.optionalhook:
-                    registry.drop(name, "register", f"there is no hook {caller.name}")
+        unknown = [
+            caller.name
+            for caller in registry.hooks.get_hookcallers(plugin) or ()
+            for impl in caller.get_hookimpls()
+            if impl.plugin_name == name and not caller.has_spec() and not impl.optionalhook
+        ]
+        if unknown:
+            registry.drop(name, "register", f"there is no hook {unknown[0]}")
 
 
 def _by_name(impl: pluggy.HookImpl) -> Callable[..., Any]:

@@ -47,6 +47,19 @@ class Switch(fields.Boolean):
     """``on`` or ``off``."""
 
 
+class Address(fields.String):
+    """A URL of one of the schemes, or nothing; never repeated in a message: it has a password."""
+
+    def __init__(self, *schemes: str) -> None:
+        super().__init__(validate=self._check)
+        self.schemes = schemes
+
+    def _check(self, value: str) -> None:
+        scheme, separator, rest = value.partition("://")
+        if value and not (separator and rest and scheme in self.schemes):
+            raise ValidationError(f"Not a URL that begins with {' or '.join(self.schemes)}.")
+
+
 @dataclass(frozen=True)
 class CoreSettings(Section):
     """What the core itself can be told; the names are part of the public contract."""
@@ -57,9 +70,15 @@ class CoreSettings(Section):
         "development",
         "in production missing secrets stop the start",
     )
-    database_url: str = setting(fields.Str(), "", "SQLite or postgresql+psycopg", secret=True)
-    migration_database_url: str = setting(fields.Str(), "", "the owner's role", secret=True)
-    redis_url: str = setting(fields.Str(), "", "absent: embedded", secret=True)
+    database_url: str = setting(
+        Address("sqlite", "postgresql+psycopg"), "", "SQLite or postgresql+psycopg", secret=True
+    )
+    migration_database_url: str = setting(
+        Address("sqlite", "postgresql+psycopg"), "", "the owner's role", secret=True
+    )
+    redis_url: str = setting(
+        Address("redis", "rediss", "unix"), "", "absent: embedded", secret=True
+    )
     plugins: tuple[str, ...] | None = setting(List(), None, "enabled plugins; all first-party")
     secret_key: str = setting(
         fields.Str(validate=validate.Length(32)), "", "signs tokens", secret=True
@@ -73,7 +92,7 @@ class CoreSettings(Section):
         fields.Str(validate=validate.OneOf(["fail", "skip"])), "fail", "when a plugin won't load"
     )
     provisioning_key: str = setting(fields.Str(), "", "asked for by /tenants/register", secret=True)
-    smtp_url: str = setting(fields.Str(), "", "absent: .eml files", secret=True)
+    smtp_url: str = setting(Address("smtp", "smtps"), "", "absent: .eml files", secret=True)
     mail_from: str = setting(fields.Str(), "Treenail <no-reply@localhost>", "sender of mail")
     log_level: str = setting(
         fields.Str(validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
@@ -116,7 +135,7 @@ _PASSED_OVER = ("CONFIG",)
 class RawSettings:
     """Everything said so far, keys in lower case without the prefix, and who said it."""
 
-    values: Mapping[str, Any]
+    values: Mapping[str, Any] = field(repr=False)
     source: Mapping[str, str]
 
     def core(self, plugin_names: Iterable[str]) -> CoreSettings:
@@ -149,7 +168,8 @@ class RawSettings:
         except ValidationError as error:
             key, messages = next(iter(error.normalized_messages().items()))
             problem = messages[0] if isinstance(messages, list) else messages
-            raise ConfigurationError(f"{self.source[prefix + key]}: {problem}") from None
+            named = self.source.get(prefix + key, f"{PREFIX}{prefix}{key}".upper())
+            raise ConfigurationError(f"{named}: {problem}") from None
 
 
 def read(environ: Mapping[str, str] | None = None) -> RawSettings:

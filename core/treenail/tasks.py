@@ -7,6 +7,7 @@ core's own task, so nothing is lost when a plugin is switched off.
 
 import hashlib
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -48,7 +49,8 @@ class Hints:
 
 @event.listens_for(Session, "after_commit")
 def _hint_after_commit(session: Session) -> None:
-    if session.info.pop(HINTED, False):
+    # A savepoint's end comes by here too: what it wrote is not there for a worker yet.
+    if not session.in_nested_transaction() and session.info.pop(HINTED, False):
         current_app.extensions["treenail.hints"].send()
 
 
@@ -67,30 +69,38 @@ class Worker:
             check_worker_health=False,
         )
         self._stopped = threading.Event()
-        self._sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)
+        # Apart, so that a long periodic task doesn't keep the sweep waiting.
+        self._loops = [
+            threading.Thread(target=self._repeat, args=(work,), name=work.__name__, daemon=True)
+            for work in (_sweep, periodic.run_due)
+        ]
 
     def start(self) -> None:
         """Begin; returns at once."""
         self._consumer.start()
-        self._sweeper.start()
+        for loop in self._loops:
+            loop.start()
 
     def stop(self) -> None:
         """Finish what runs, then end."""
         self._stopped.set()
         self._consumer.stop(graceful=True)
-        self._sweeper.join()
+        for loop in self._loops:
+            loop.join()
 
-    def _sweep(self) -> None:
+    def _repeat(self, work: Callable[[], int]) -> None:
         while not self._stopped.is_set():
             try:
                 with self.app.app_context():
-                    periodic.run_due()
-                    due = engine.next_due()
-                    if due is not None and due <= utcnow():
-                        drain()
+                    work()
             except Exception:
-                log.exception("sweep_failed")
+                log.exception("sweep_failed", work=work.__name__)
             self._stopped.wait(SWEEP_SECONDS)
+
+
+def _sweep() -> int:
+    due = engine.next_due()
+    return drain() if due is not None and due <= utcnow() else 0
 
 
 class _Consumer(Consumer):  # type: ignore[misc]

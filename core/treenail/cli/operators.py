@@ -6,7 +6,8 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy import select
 
-from treenail.db import system_session, tenant_session
+from treenail import platform
+from treenail.db import migrate, system_session, tenant_session
 from treenail.errors import Problem
 from treenail.models import OWNER, Tenant, User
 from treenail.provisioning import provision
@@ -25,6 +26,7 @@ def group() -> None:
 @with_appcontext
 def create(email: str, name: str, password: str | None) -> None:
     """Add an operator; the first one makes the operators' tenant."""
+    migrate.check(platform.current().registry)
     made_up = None if password else secrets.token_urlsafe(15)
     try:
         tenant_id = _create(email, name, password or made_up or "")

@@ -26,8 +26,8 @@ CONVENTION = {
 }
 
 
-tenanted_tables: set[Table] = set()
-"""Tables whose rows belong to tenants."""
+tenanted_tables: dict[str, Table] = {}
+"""Tables whose rows belong to tenants, by name: a table can be spoken of without its `Table`."""
 
 
 class Model(DeclarativeBase):
@@ -83,7 +83,7 @@ def _give_identity(target: Model, args: tuple[Any, ...], kwargs: dict[str, Any])
 @event.listens_for(Mapper, "after_mapper_constructed")
 def _mark_table(mapper: Mapper[Any], cls: type[Any]) -> None:
     if isinstance(mapper.local_table, Table) and issubclass(cls, Tenanted):
-        tenanted_tables.add(mapper.local_table)
+        tenanted_tables[mapper.local_table.name] = mapper.local_table
 
 
 def unmarked_models() -> Iterator[type[Any]]:
@@ -97,7 +97,7 @@ def escaping_references() -> Iterator[str]:
     """Foreign keys between tenant-owned tables that don't carry the tenant (wall 3)."""
     for table in Model.metadata.tables.values():
         for constraint in table.foreign_key_constraints:
-            both = {table, constraint.referred_table} <= tenanted_tables
+            both = {table.name, constraint.referred_table.name} <= tenanted_tables.keys()
             if both and "tenant_id" not in constraint.column_keys:
                 yield f"{table.name}({', '.join(constraint.column_keys)})"
 

@@ -1,6 +1,7 @@
 """Engines: how connections of each database are set up, and how transactions begin."""
 
 import threading
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def configuration(settings: CoreSettings) -> dict[str, Any]:
     """Flask-SQLAlchemy's configuration for the database the settings name."""
     url = make_url(settings.database)
     options: dict[str, Any] = {"pool_size": 32, "max_overflow": 32}
+    options["hide_parameters"] = True  # an error's text, which is logged, would hold them
     if url.get_backend_name() == "sqlite":
         if url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +57,7 @@ def prepare(engine: Engine, settings: CoreSettings) -> None:
         reads = connection.get_execution_options().get(READ_ONLY, False)
         if not reads and getattr(writing, "connection", None) is not None:
             raise NestedWrite("this thread writes already; it would wait for itself")
+        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reads else 'OFF'}")
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
         if not reads:
             writing.connection = connection
@@ -66,6 +69,7 @@ def prepare(engine: Engine, settings: CoreSettings) -> None:
             writing.connection = None
 
 
+@lru_cache(maxsize=16)
 def reading(engine: Engine) -> Engine:
-    """The same engine and pool, for transactions that only read."""
-    return engine.execution_options(**{READ_ONLY: True})
+    """The same engine and pool, for transactions that can only read."""
+    return engine.execution_options(**{READ_ONLY: True, "postgresql_readonly": True})

@@ -6,15 +6,22 @@ statement forms through; what it can't reach is refused here.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Alias, FromClause, Join, Select, TextClause, inspect
-from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
-from sqlalchemy.sql import ClauseElement, visitors
+from sqlalchemy import FromClause, Join, Select, TableClause, TextClause, inspect
+from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, with_loader_criteria
+from sqlalchemy.orm.context import FromStatement
+from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import Insert, Update, UpdateBase
-from sqlalchemy.sql.elements import ColumnClause
+from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
+from sqlalchemy.sql.operators import custom_op
+from sqlalchemy.sql.selectable import AliasedReturnsRows, SelectBase
 
 from treenail.db.base import Tenanted, tenanted_tables
+
+HARMLESS = {"*", "1"}
+"""Literal columns that SQLAlchemy writes itself, in ``exists`` and ``any``."""
 
 
 class TenancyError(Exception):
@@ -23,18 +30,29 @@ class TenancyError(Exception):
 
 def scope(state: ORMExecuteState, tenant_id: str) -> None:
     """Refuse what can't be scoped; add the tenant's criterion to what can."""
-    statement = state.statement
+    statement: Any = state.statement
     if isinstance(statement, UpdateBase):
         _refuse_unscoped_write(state, statement)
-    if not _is_sqlalchemys_own(state):
-        for element in visitors.iterate(statement):  # type: ignore[arg-type]
+    reached = state.is_orm_statement and not isinstance(statement, Insert)
+    for root in _strangers(state):
+        for element in visitors.iterate(root):
             _refuse_unscoped(element)
+            if element is not statement and isinstance(element, UpdateBase):
+                raise TenancyError("a write inside another statement is not scoped")
+            if not reached and _tenanted(getattr(element, "table", element)):
+                raise TenancyError("only a select from a model is scoped")
+    if not isinstance(statement, SelectBase | UpdateBase | FromStatement):
+        raise TenancyError(f"a bare {type(statement).__name__} is not scoped; select it")
     if state.is_orm_statement:
-        state.statement = statement.options(  # type: ignore[attr-defined]
-            with_loader_criteria(
-                Tenanted, lambda cls: cls.tenant_id == tenant_id, include_aliases=True
-            )
-        )
+        state.statement = statement.options(_criterion(tenant_id))
+
+
+@lru_cache(maxsize=1024)
+def _criterion(tenant_id: str) -> LoaderCriteriaOption:
+    """Kept, because making one takes as long as a small SELECT."""
+    return with_loader_criteria(
+        Tenanted, lambda cls: cls.tenant_id == tenant_id, include_aliases=True
+    )
 
 
 def assert_owned(objects: Iterable[object], tenant_id: str) -> None:
@@ -48,38 +66,83 @@ def assert_owned(objects: Iterable[object], tenant_id: str) -> None:
                 raise TenancyError(f"a {type(obj).__name__} of another tenant")
 
 
+def refuse_foreign(obj: object, tenant_id: str) -> None:
+    """An object that another session loaded comes in only if it is this tenant's."""
+    known = obj.__dict__.get("tenant_id")
+    loaded = inspect(obj).has_identity
+    if isinstance(obj, Tenanted) and known != tenant_id and (loaded or known is not None):
+        raise TenancyError(f"a {type(obj).__name__} of another tenant")
+
+
 def _refuse_unscoped_write(state: ORMExecuteState, statement: UpdateBase) -> None:
     table: Any = statement.table
+    if any(getattr(source, "fullname", None) != table.fullname for source in _joined(statement)):
+        raise TenancyError("an UPDATE or DELETE over a second model is not scoped; use a subquery")
     if not _tenanted(table):
         return
     if isinstance(statement, Insert) or not _is_entity(table):
         raise TenancyError(f"{type(statement).__name__} on {table.name} is not scoped")
     if isinstance(state.parameters, list):
         raise TenancyError("an UPDATE of many by primary key is not scoped")
-    written = [getattr(key, "key", key) for key in getattr(statement, "_values", None) or ()]
-    if isinstance(statement, Update) and "tenant_id" in written:
+    if state.execution_options.get("dml_strategy", "auto") not in ("auto", "orm"):
+        raise TenancyError("only the ORM's own UPDATE and DELETE are scoped")
+    if isinstance(statement, Update) and "tenant_id" in _written(state, statement):
         raise TenancyError("an UPDATE can't move rows to another tenant")
 
 
-def _is_sqlalchemys_own(state: ORMExecuteState) -> bool:
-    """A load of one row by its key, or of a relationship: written with bare columns, but an
-    entity's, so the criterion reaches it."""
-    if state.is_relationship_load or state.is_column_load:
-        return True
-    where = getattr(state.statement, "_where_criteria", ())
+def _written(state: ORMExecuteState, statement: Update) -> set[str]:
+    """The columns an UPDATE sets, whichever way it was told."""
+    ordered = [key for key, _ in getattr(statement, "_ordered_values", None) or ()]
+    keys = [*(statement._values or ()), *(state.parameters or ()), *ordered]
+    return {getattr(key, "key", key) for key in keys}
+
+
+def _joined(statement: UpdateBase) -> Iterator[FromClause]:
+    """The tenant-owned tables a write names outside any subquery (those are scoped)."""
+    parts = [*statement.get_children()]
+    while parts:
+        part: Any = parts.pop()
+        if isinstance(part, ColumnClause) and _tenanted(part.table):
+            yield part.table
+        elif not isinstance(part, SelectBase):
+            parts += part.get_children()
+
+
+def _strangers(state: ORMExecuteState) -> Iterable[Any]:
+    """The parts of a statement that SQLAlchemy did not write itself.
+
+    Loads of relationships, of expired columns, of one row by its key, and of the keys that a
+    bulk write will touch are written with bare columns, but are an entity's: the criterion
+    reaches them.
+    """
+    statement: Any = state.statement
     mapper = state.bind_mapper
-    return mapper is not None and len(where) == 1 and where[0] is mapper._get_clause[0]
+    where = getattr(statement, "_where_criteria", ())
+    if state.is_relationship_load or state.is_column_load:
+        return ()
+    if mapper is not None and len(where) == 1 and where[0] is mapper._get_clause[0]:
+        return ()
+    if mapper is not None and isinstance(statement, Select):
+        keys = [*mapper.primary_key, mapper.select_identity_token]
+        if [id(column) for column in statement._raw_columns] == [id(key) for key in keys]:
+            return where
+    return (statement,)
 
 
-def _refuse_unscoped(element: ClauseElement) -> None:
+def _refuse_unscoped(element: Any) -> None:
     if isinstance(element, TextClause):
         raise TenancyError("textual SQL can't be scoped")
     if isinstance(element, Select):
+        if element._prefixes or element._suffixes or element._statement_hints or element._hints:
+            raise TenancyError("textual SQL can't be scoped")
         for source in _sources(element):
             if _tenanted(source) and not _is_entity(source):
                 raise TenancyError("a bare table is not scoped; select its model")
+    if isinstance(element, BinaryExpression) and isinstance(element.operator, custom_op):
+        if "(" in element.operator.opstring:
+            raise TenancyError("textual SQL can't be scoped")
     if isinstance(element, ColumnClause):
-        if element.is_literal and element.name != "*":
+        if element.is_literal and element.name not in HARMLESS:
             raise TenancyError("textual SQL can't be scoped")
         if _tenanted(element.table) and not _is_entity(element):
             raise TenancyError(f"the bare column {element} is not scoped; select its model's")
@@ -96,9 +159,9 @@ def _sources(select: Select[Any]) -> Iterator[FromClause]:
 
 
 def _tenanted(source: Any) -> bool:
-    while isinstance(source, Alias):
+    while isinstance(source, AliasedReturnsRows):
         source = source.element
-    return source in tenanted_tables
+    return isinstance(source, TableClause) and source.name in tenanted_tables
 
 
 def _is_entity(element: Any) -> bool:

@@ -15,8 +15,10 @@ from alembic.script import ScriptDirectory
 from flask import Flask, g
 from flask_migrate import Migrate
 from sqlalchemy import Engine, inspect
+from sqlalchemy.exc import OperationalError
 
 from treenail.db.sessions import db
+from treenail.errors import ConfigurationError
 from treenail.plugin import Plugin
 from treenail.registry import Registry
 
@@ -54,9 +56,22 @@ def upgrade(registry: Registry) -> list[str]:
     return done
 
 
+def check_scripts(registry: Registry) -> None:
+    """Drop every plugin whose revisions can't be read."""
+    for name, plugin in list(registry.plugins.items()):
+        try:
+            head(plugin)
+        except Exception as error:  # noqa: BLE001  whatever a stranger's revision raises
+            if name in registry.plugins:
+                registry.drop(name, "migrate", error)
+
+
 def check(registry: Registry) -> None:
     """Drop every plugin whose tables are not at its latest revision."""
-    present = present_revisions(db.engine)
+    try:
+        present = present_revisions(db.engine)
+    except OperationalError as error:
+        raise ConfigurationError(f"the database doesn't answer: {_first_line(error)}") from None
     for name, plugin in list(registry.plugins.items()):
         wanted = head(plugin)
         if name in registry.plugins and wanted and present.get(name) != wanted:
@@ -87,6 +102,10 @@ def present_revisions(engine: Engine) -> dict[str, str]:
                 name = table.removeprefix(VERSION_TABLE)
                 found[name] = context.get_current_revision() or ""
     return {name: revision for name, revision in found.items() if revision}
+
+
+def _first_line(error: OperationalError) -> str:
+    return str(error.orig).partition("\n")[0]
 
 
 def install(app: Flask) -> None:

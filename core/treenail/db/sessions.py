@@ -6,7 +6,7 @@ resolved out of a membership; it is never bound again.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import g
 from flask_sqlalchemy import SQLAlchemy
@@ -43,13 +43,27 @@ class TenantSession(FlaskSession):
         bind = super().get_bind(*args, **kwargs)
         return reading(bind) if self.read_only and isinstance(bind, Engine) else bind
 
+    def connection(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused, like every other way around the statements and objects that are scoped."""
+        raise TenancyError("a connection knows no tenant")
+
+    bulk_save_objects = bulk_insert_mappings = bulk_update_mappings = connection
+
 
 db = SQLAlchemy(model_class=Model, session_options={"class_": TenantSession})
 
 
 @event.listens_for(TenantSession, "do_orm_execute")
 def _scope(state: ORMExecuteState) -> None:
-    guard.scope(state, state.session.tenant_id)  # type: ignore[attr-defined]
+    session: Any = state.session
+    if session.read_only and (state.is_insert or state.is_update or state.is_delete):
+        raise TenancyError("a request that only reads can't write")
+    guard.scope(state, session.tenant_id)
+
+
+@event.listens_for(TenantSession, "before_attach")
+def _refuse_foreign(session: TenantSession, instance: object) -> None:
+    guard.refuse_foreign(instance, session.tenant_id)
 
 
 @event.listens_for(TenantSession, "before_flush")

@@ -7,23 +7,24 @@ merely slow can't overwrite the outcome of the one that took over.
 
 import random
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import select, update
+from flask import current_app
+from sqlalchemy import Select, select, update
+from sqlalchemy.orm import Session
 
 from treenail import platform, trace
 from treenail.clock import utcnow
 from treenail.contributions import Delivery, Event, Policy, Subscription, Target
 from treenail.db import system_session
 from treenail.deliveries import relay
-from treenail.deliveries.models import DEAD, DONE, PENDING, RUNNING, DeliveryRow
+from treenail.deliveries.models import DEAD, DONE, EVERY, PENDING, RUNNING, DeliveryRow, is_open
 from treenail.deliveries.outcomes import Abandon, RetryAfter
 from treenail.events import OutboxEvent
 
-BATCH = 20
 MAX_ERROR = 2000
 log = structlog.get_logger("treenail.deliveries")
 
@@ -40,22 +41,32 @@ class Claim:
     event: Event
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a try, and when the delivery is due again if it is not over."""
+
+    claim: Claim
+    status: str
+    due: datetime
+    error: str | None = None
+
+
 def drain() -> int:
     """Relay and deliver until nothing is due; returns the number of tries made.
 
     Safe to call from any number of workers at once.
     """
     subscriptions = platform.current().subscriptions
-    while relay.relay(subscriptions):
-        pass
     tries = 0
-    while claims := _claim(subscriptions):
-        for claim in claims:
-            _try(claim, subscriptions[claim.subscription])
+    relay.relay(subscriptions)
+    while True:
+        claim = _step(subscriptions, None)
+        while claim is not None:
+            outcome = _try(claim, subscriptions[claim.subscription])
             tries += 1
-        while relay.relay(subscriptions):  # what the handlers emitted
-            pass
-    return tries
+            claim = _step(subscriptions, outcome)
+        if not relay.relay(subscriptions):  # a further batch, or what the handlers emitted
+            return tries
 
 
 def next_due() -> datetime | None:
@@ -65,93 +76,114 @@ def next_due() -> datetime | None:
             return utcnow()
         return session.scalar(
             select(DeliveryRow.due_at)
-            .where(
-                DeliveryRow.status.in_([PENDING, RUNNING]),
-                DeliveryRow.subscription.in_(list(platform.current().subscriptions)),
-            )
+            .where(is_open(), DeliveryRow.subscription.in_(list(platform.current().subscriptions)))
             .order_by(DeliveryRow.due_at)
             .limit(1)
         )
 
 
-def _claim(subscriptions: Mapping[str, Subscription]) -> Sequence[Claim]:
-    owner = secrets.token_hex(8)
-    with system_session("claim") as session:
-        rows = session.execute(
-            select(DeliveryRow, OutboxEvent)
-            .join(OutboxEvent, OutboxEvent.id == DeliveryRow.event_id)
-            .where(
-                DeliveryRow.status.in_([PENDING, RUNNING]),
-                DeliveryRow.due_at <= utcnow(),
-                # Those of a plugin that is switched off stay until it is back.
-                DeliveryRow.subscription.in_(list(subscriptions)),
-            )
-            .order_by(DeliveryRow.due_at, DeliveryRow.id)
-            .limit(BATCH)
-            .with_for_update(skip_locked=True, of=DeliveryRow)
-        ).all()
-        claims = []
-        for row, outbox in rows:
-            event = outbox.event()
-            lease = _policy(subscriptions[row.subscription], event, row.target).lease
-            row.status, row.lease_owner = RUNNING, owner
-            row.due_at = utcnow() + timedelta(seconds=lease)
-            row.attempts += 1
-            claims.append(
-                Claim(row.id, owner, row.subscription, row.target, row.attempts, event)
-            )
-        return claims
+def _step(subscriptions: Mapping[str, Subscription], outcome: Outcome | None) -> Claim | None:
+    """Record what came of one try and claim the next, in one transaction."""
+    with system_session("deliver") as session:
+        if outcome is not None:
+            _record(session, outcome)
+        return _claim(session, subscriptions)
 
 
-def _try(claim: Claim, subscription: Subscription) -> None:
+def _claim(session: Session, subscriptions: Mapping[str, Subscription]) -> Claim | None:
+    """One delivery: of a batch, the leases of the last would run out before their turn."""
+    while found := session.execute(_due(subscriptions)).one_or_none():
+        row, event = found[0], found[1].event()
+        policy = _policy(subscriptions[row.subscription], event, row.target)
+        if row.status == RUNNING and row.attempts > len(policy.schedule):
+            row.status, row.finished_at = DEAD, utcnow()
+            row.last_error = "its worker died, or took longer than the lease, in every try"
+            continue
+        row.status, row.lease_owner = RUNNING, secrets.token_hex(8)
+        row.due_at = utcnow() + timedelta(seconds=policy.lease)
+        row.attempts += 1
+        owner, target = row.lease_owner, row.target
+        return Claim(row.id, owner, row.subscription, target, row.attempts, event)
+    return None
+
+
+def _due(subscriptions: Mapping[str, Subscription]) -> Select[tuple[DeliveryRow, OutboxEvent]]:
+    return (
+        select(DeliveryRow, OutboxEvent)
+        .join(OutboxEvent, OutboxEvent.id == DeliveryRow.event_id)
+        .where(
+            is_open(),
+            DeliveryRow.due_at <= utcnow(),
+            # Those of a plugin that is switched off stay until it is back.
+            DeliveryRow.subscription.in_(list(subscriptions)),
+        )
+        .order_by(DeliveryRow.due_at, DeliveryRow.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=DeliveryRow)
+    )
+
+
+def _try(claim: Claim, subscription: Subscription) -> Outcome:
     event = claim.event
     cause = trace.Trace(event.request_id, event.actor_id, event.tenant_id)
-    with trace.tracing(cause):
+    # A context of its own: what one handler binds or leaves open is not the next one's.
+    with trace.tracing(cause), current_app.app_context():
         try:
-            subscription.handler(Delivery(claim.id, event, claim.target, claim.attempt))
+            if claim.target == EVERY:
+                relay.spread(event, claim.subscription, subscription)
+            else:
+                subscription.handler(Delivery(claim.id, event, claim.target, claim.attempt))
         except Abandon as error:
-            _record(claim, DEAD, None, str(error))
+            return Outcome(claim, DEAD, utcnow(), str(error) or "abandoned")
         except Exception as error:  # noqa: BLE001  whatever a handler raises is its outcome
             after = error.seconds if isinstance(error, RetryAfter) else None
-            _retry(claim, subscription, after, f"{type(error).__name__}: {error}")
-        else:
-            _record(claim, DONE, None, None)
+            return _failed(claim, subscription, after, f"{type(error).__name__}: {error}")
+    return Outcome(claim, DONE, utcnow())
 
 
-def _retry(claim: Claim, subscription: Subscription, after: float | None, error: str) -> None:
+def _failed(
+    claim: Claim, subscription: Subscription, after: float | None, error: str
+) -> Outcome:
     policy = _policy(subscription, claim.event, claim.target)
     if claim.attempt > len(policy.schedule):
-        return _record(claim, DEAD, None, error)
+        return Outcome(claim, DEAD, utcnow(), error)
     planned = policy.schedule[claim.attempt - 1]
     planned *= 1 + random.uniform(-policy.jitter, policy.jitter)  # noqa: S311  not a secret
     due = utcnow() + timedelta(seconds=max(planned, after or 0))
-    return _record(claim, PENDING, due, error)
+    return Outcome(claim, PENDING, due, error)
 
 
-def _record(claim: Claim, status: str, due: datetime | None, error: str | None) -> None:
+def _record(session: Session, outcome: Outcome) -> None:
+    claim, error = outcome.claim, outcome.error
     if error:
+        # PostgreSQL's text holds no NUL, and an unrecorded failure would be tried for ever.
+        error = error.replace("\0", "")[:MAX_ERROR]
         log.warning(
             "delivery_failed",
             subscription=claim.subscription,
             event_id=claim.event.id,
             attempt=claim.attempt,
-            status=status,
-            error=error[:MAX_ERROR],
+            status=outcome.status,
+            error=error,
         )
-    with system_session("record") as session:
-        session.execute(
-            update(DeliveryRow)
-            .where(DeliveryRow.id == claim.id, DeliveryRow.lease_owner == claim.owner)
-            .values(
-                status=status,
-                due_at=due or utcnow(),
-                lease_owner=None,
-                last_error=error and error[:MAX_ERROR],
-                finished_at=None if status == PENDING else utcnow(),
-            )
+    session.execute(
+        update(DeliveryRow)
+        .where(DeliveryRow.id == claim.id, DeliveryRow.lease_owner == claim.owner)
+        .values(
+            status=outcome.status,
+            due_at=outcome.due,
+            lease_owner=None,
+            last_error=error,
+            finished_at=None if outcome.status == PENDING else utcnow(),
         )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _policy(subscription: Subscription, event: Event, target: str) -> Policy:
-    found = (t for t in subscription.targets(event) if t.key == target)
-    return next(found, Target(target)).policy
+    try:
+        found = (t for t in subscription.targets(event) if t.key == target)
+        return next(found, Target(target)).policy
+    except Exception:
+        log.exception("targets_failed", event_id=event.id)
+        return Policy()

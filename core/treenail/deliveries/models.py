@@ -2,13 +2,23 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    literal_column,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from treenail.clock import utcnow
 from treenail.db import Global, Identified, Model, uuid_type
 
 PENDING, RUNNING, DONE, DEAD = "pending", "running", "done", "dead"
+EVERY = "*"
+"""The target of a delivery whose targets could not be told yet."""
 
 
 class DeliveryRow(Identified, Global, Model):
@@ -38,3 +48,8 @@ class DeliveryRow(Identified, Global, Model):
             postgresql_where=status.in_([PENDING, RUNNING]),
         ),
     )
+
+
+def is_open() -> ColumnElement[bool]:
+    """Pending or running; written out, or SQLite wouldn't see that the partial index fits."""
+    return DeliveryRow.status.in_(literal_column(f"'{status}'") for status in (PENDING, RUNNING))

@@ -72,7 +72,7 @@ def deployment(
             migrate.upgrade(app.extensions["treenail"].registry)
             db.engine.dispose()
 
-    wanted = f"{environ.get('TREENAIL_PLUGINS')} {sorted(plugins)}"
+    wanted = f"{environ.get('TREENAIL_PLUGINS')} {sorted(map(str, plugins.values()))}"
     return own | backend.copy(data, wanted, run_migrations)
 
 

@@ -30,10 +30,9 @@ class LiveServer:
             server.start()     # again, on the same port and data
     """
 
-    def __init__(self, settings: Mapping[str, str], *, command: str = "serve") -> None:
-        self.port = free_port()
+    def __init__(self, settings: Mapping[str, str], *, port: int | None = None) -> None:
+        self.port = port or free_port()
         self.settings = {**settings, "PORT": str(self.port)}
-        self.command = command
         self.process: subprocess.Popen[bytes] | None = None
         self.log = Path(settings["TREENAIL_DATA"]) / "server.log"
 
@@ -55,12 +54,17 @@ class LiveServer:
         assert self.process is not None
         return self.process.pid
 
+    @property
+    def secret_key(self) -> str:
+        """What the deployment signs with, as it made it itself."""
+        return (Path(self.settings["TREENAIL_DATA"]) / "secrets" / "secret_key").read_text()
+
     def start(self) -> None:
         """Start, and wait until it answers."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("TREENAIL_")}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "treenail", self.command],
+                [sys.executable, "-m", "treenail", "serve", "--migrate"],
                 env={**kept, **self.settings},
                 stderr=log,
                 stdout=log,
@@ -71,6 +75,11 @@ class LiveServer:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the server did not start:\n{self.log.read_text()[-4000:]}")
             time.sleep(0.02)
+
+    def wait(self) -> int:
+        """Until it ends by itself."""
+        assert self.process is not None
+        return self.process.wait()
 
     def kill(self) -> None:
         """SIGKILL the whole of it, in the middle of whatever it does."""

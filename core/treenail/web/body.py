@@ -9,6 +9,8 @@ from marshmallow import ValidationError
 from treenail.errors import BadRequest, Invalid, UnsupportedMediaType
 from treenail.schemas import Schema
 
+MAX_DEPTH = 100
+
 
 def json_body(schema: type[Schema]) -> dict[str, Any]:
     """The body, loaded; an absent one counts as ``{}``.
@@ -36,8 +38,8 @@ def query(schema: type[Schema], partial_of: type[Schema] | None = None) -> dict[
 
 
 def _load(schema: type[Schema], document: dict[str, Any]) -> dict[str, Any]:
-    if bad := _with_null(document):
-        raise Invalid({bad: ["Null characters are not allowed."]})
+    if bad := _unstorable(document):
+        raise Invalid(bad)
     try:
         loaded: dict[str, Any] = schema().load(document)
     except ValidationError as error:
@@ -45,18 +47,22 @@ def _load(schema: type[Schema], document: dict[str, Any]) -> dict[str, Any]:
     return loaded
 
 
-def _with_null(document: Any, path: str = "body") -> str | None:
-    """Where a NUL is; PostgreSQL can't store one, and nobody means to send one."""
-    if isinstance(document, str):
-        return path if "\0" in document else None
-    children = document.items() if isinstance(document, dict) else ()
-    if isinstance(document, list):
-        children = enumerate(document)  # type: ignore[assignment]
-    for key, value in children:
-        if isinstance(key, str) and "\0" in key:
-            return path
-        if found := _with_null(value, str(key)):
-            return found
+def _unstorable(document: dict[str, Any]) -> dict[str, list[str]] | None:
+    """What is wrong, by top field: PostgreSQL can't store a NUL, and Python can't recurse deep."""
+    waiting: list[tuple[str, Any, int]] = []
+    for field, inner in document.items():
+        waiting += [("body", field, 1), (field, inner, 1)]
+    while waiting:
+        field, value, depth = waiting.pop()
+        if isinstance(value, str) and "\0" in value:
+            return {field.replace("\0", ""): ["Null characters are not allowed."]}
+        if depth > MAX_DEPTH:
+            return {field: ["Nested too deeply."]}
+        if isinstance(value, dict):
+            waiting += [(field, key, depth) for key in value]
+            value = list(value.values())
+        if isinstance(value, list):
+            waiting += [(field, inner, depth + 1) for inner in value]
     return None
 
 

@@ -1,15 +1,17 @@
 """Who calls, and for which tenant: read anew on each request, so that changes act at once."""
 
+import structlog
 from flask import g, request
 
 from treenail import platform, trace
 from treenail.db import system_session
-from treenail.errors import BadRequest, Conflict, Unauthenticated
+from treenail.errors import BadRequest, Conflict, Problem, Unauthenticated
 from treenail.ids import is_id
 from treenail.principal import Identity, Principal
 from treenail.tenants import principals
 
 TENANT_HEADER = "X-Tenant-Id"
+log = structlog.get_logger("treenail.web")
 
 
 def principal() -> Principal:
@@ -22,10 +24,17 @@ def principal() -> Principal:
 
 def identify() -> Identity:
     """The identity that the request's credential proves; raises `Unauthenticated`."""
-    identity: Identity | None = platform.current().registry.hooks.hook.authenticate(request=request)
-    if identity is None:
-        raise Unauthenticated("This needs a valid access token.")
-    return identity
+    for plugin, authenticate in platform.current().registry.implementations("authenticate"):
+        try:
+            identity: Identity | None = authenticate(request=request)
+        except Problem:
+            raise
+        except Exception:
+            log.exception("authenticate_failed", plugin=plugin)
+            raise Unauthenticated() from None
+        if identity is not None:
+            return identity
+    raise Unauthenticated("This needs a valid access token.")
 
 
 def resolve(identity: Identity, tenant_id: str | None = None) -> Principal:

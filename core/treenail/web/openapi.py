@@ -1,6 +1,7 @@
 """OpenAPI 3.1, made from what the routes declare; it changes with the enabled plugins."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,10 +48,11 @@ def document(app: Flask, version: str) -> dict[str, Any]:
         if rule.websocket:
             continue
         methods = (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        path = re.sub(r"<(?:[^<>]+:)?(\w+)>", r"{\1}", rule.rule)
         operations = {m.lower(): _operation(rule, endpoint) for m in sorted(methods)}
         spec.path(path, operations=operations)
     found: dict[str, Any] = spec.to_dict()
+    _tell_apart(found)
     return found
 
 
@@ -62,13 +64,17 @@ def declared(app: Flask) -> Iterator[tuple[Rule, Endpoint]]:
             yield rule, view
 
 
-def undeclared(app: Flask) -> list[str]:
-    """Rules whose views declare no access; the app refuses to start with one."""
-    return [
-        rule.rule
-        for rule in app.url_map.iter_rules()
-        if not isinstance(app.view_functions[rule.endpoint], Endpoint)
-    ]
+def wrong_declarations(app: Flask) -> Iterator[str]:
+    """What is wrong with the access that routes declare; the app refuses to start with any."""
+    known = app.extensions["treenail"].permissions
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        if not isinstance(view, Endpoint):
+            yield f"route {rule.rule} declares no access"
+        elif view.access.kind == "permission" and view.access.permission not in known:
+            yield f"route {rule.rule} asks for {view.access.permission}, which nobody declares"
+        elif view.access.of is not None and view.access.of not in rule.arguments:
+            yield f"route {rule.rule} has no argument {view.access.of}"
 
 
 def event_types(types: list[EventType]) -> list[dict[str, Any]]:
@@ -95,6 +101,17 @@ def _operation(rule: Rule, endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.body:
         operation["requestBody"] = {"content": {"application/json": {"schema": endpoint.body}}}
     return operation
+
+
+def _tell_apart(spec: dict[str, Any]) -> None:
+    """A view with several rules or methods gives each its own ``operationId``."""
+    seen: Counter[str] = Counter()
+    for operations in spec["paths"].values():
+        for operation in operations.values():
+            name = operation["operationId"]
+            seen[name] += 1
+            if seen[name] > 1:
+                operation["operationId"] = f"{name}_{seen[name]}"
 
 
 def _parameters(rule: Rule, endpoint: Endpoint) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import flask_swagger_ui
+import structlog
 from flask import Blueprint, Response, current_app, send_from_directory
 from marshmallow import fields
 from sqlalchemy import text
@@ -22,12 +23,16 @@ from treenail.web.endpoint import endpoint
 
 root = Blueprint("root", __name__)
 blueprint = Blueprint("platform", __name__)
+log = structlog.get_logger("treenail.web")
 ASSETS = Path(flask_swagger_ui.__file__).parent / "dist"
 SHOWN = {"swagger-ui.css", "index.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Treenail API</title>
 <link rel="stylesheet" href="docs/swagger-ui.css"><div id="api"></div>
 <script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></html>"""
-START = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#api", deepLinking: true});'
+START = """SwaggerUIBundle({
+  url: "openapi.json", dom_id: "#api", deepLinking: true,
+  validatorUrl: null  // the default asks a foreign host
+});"""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
@@ -129,6 +134,7 @@ def _check(check: Callable[[], None], name: str, failures: list[str], fatal: boo
     try:
         check()
     except Exception as error:
+        log.warning("health_check_failed", check=name, error=str(error))
         if fatal:
             raise Unavailable(f"The {name} does not answer.") from error
         failures.append(f"{name}: {error}")

@@ -9,6 +9,7 @@ from flask import Flask, Response, g, request
 
 from treenail import trace
 from treenail.ids import uuid7
+from treenail.logs import SECRET_KEYS
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9._\-]{1,128}")
 HEADERS = {
@@ -42,11 +43,20 @@ def _finish(response: Response) -> Response:
     log.info(
         "request",
         method=request.method,
-        path=request.path,  # without the query string: it may carry a token
+        path=_path(),
         status=response.status_code,
         ms=round((time.perf_counter() - g.started) * 1000, 2),
     )
     return response
+
+
+def _path() -> str:
+    """The path as logged: no query string and no view argument that is a secret."""
+    path = request.path
+    for name, value in (request.view_args or {}).items():
+        if SECRET_KEYS.search(name):
+            path = path.replace(str(value), "[redacted]")
+    return path
 
 
 def _end(error: BaseException | None) -> None:

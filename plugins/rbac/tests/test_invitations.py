@@ -15,7 +15,9 @@ def invite(mailbox):
     """Invite an address; returns the answer and the token its mail carries."""
 
     def send(by, tenant, email, role="member", **more):
-        answer = by.post(f"/tenants/{tenant.id}/invitations", {"email": email, "role": role, **more})
+        answer = by.post(
+            f"/tenants/{tenant.id}/invitations", {"email": email, "role": role, **more}
+        )
         texts = mailbox(email)
         found = re.search(r"token=([\w-]+)", texts[-1]) if texts else None
         return answer, found and found[1]

@@ -142,5 +142,3 @@ def _tell(session: TenantSession, event: str, found: Grant) -> None:
         "role": found.role,
     }
     emit(session, event, data, subject=found.resource_id)
-
-

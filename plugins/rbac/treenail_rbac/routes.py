@@ -65,9 +65,7 @@ def invite(tenant_id: str, body: dict[str, Any]) -> Invitation:
 
 
 @blueprint.get("/tenants/<id:tenant_id>/invitations")
-@endpoint(
-    permission("invitation:manage", of="tenant_id"), answers=InvitationSchema, paged=True
-)
+@endpoint(permission("invitation:manage", of="tenant_id"), answers=InvitationSchema, paged=True)
 def list_invitations(tenant_id: str, page: PageRequest) -> Page[Invitation]:
     """Invitations, the newest first."""
     return paginate(db.session(), select(Invitation), Invitation.id, page)

@@ -73,9 +73,7 @@ class Check(Schema):
 class Checks(Schema):
     """Questions."""
 
-    checks = fields.List(
-        fields.Nested(Check), required=True, validate=validate.Length(max=100)
-    )
+    checks = fields.List(fields.Nested(Check), required=True, validate=validate.Length(max=100))
 
 
 class ResultSchema(Schema):

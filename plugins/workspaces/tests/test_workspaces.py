@@ -98,7 +98,9 @@ def test_guests_make_no_workspaces(tenant: TestTenant):
 
 def test_lists_are_paged_completely_and_once(tenant: TestTenant, workspace):
     path = f"/workspaces/{workspace}/documents"
-    made = [tenant.owner.post(path, {"title": f"{n}", "kind": "board"}).json["id"] for n in range(7)]
+    made = [
+        tenant.owner.post(path, {"title": f"{n}", "kind": "board"}).json["id"] for n in range(7)
+    ]
     seen, cursor = [], ""
     while cursor is not None:
         page = tenant.owner.get(f"{path}?limit=3{cursor and f'&cursor={cursor}'}").json

@@ -27,9 +27,7 @@ def _add_addresses(kind: str, path: str, reading: str, managing: str) -> None:
 
     def given(resource_id: str, user_id: str, body: dict[str, Any]) -> Grant:
         """Give a member a role."""
-        made = grants.grant(
-            db.session(), principal(), kind, resource_id, user_id, body["role"]
-        )
+        made = grants.grant(db.session(), principal(), kind, resource_id, user_id, body["role"])
         made.user = db.session.get_one(User, user_id)
         return made
 

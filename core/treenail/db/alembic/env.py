@@ -18,7 +18,9 @@ def is_own(item: Any, name: str | None, kind: str, reflected: bool, compared: An
     """Only this plugin's tables; the longest plugin name that fits owns a table."""
     if kind != "table" or name is None:
         return True
-    owners = [p for p in platform.current().registry.plugins if name.startswith(f"{p}_")]
+    registry = platform.current().registry
+    known = registry.installed.keys() | registry.plugins.keys()
+    owners = [plugin for plugin in known if name.startswith(f"{plugin}_")]
     return bool(owners) and max(owners, key=len) == PLUGIN
 
 

@@ -1,0 +1,1 @@
+"""Live collaboration: the documents several people edit at the same time."""
