@@ -1,6 +1,10 @@
 """The joint: what is loaded, in which order, and what becomes of a plugin that fails."""
 
 import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,7 +23,6 @@ from treenail.contributions import (
     Rule,
     Subscription,
 )
-from treenail.core import Core
 from treenail.errors import ConfigurationError
 from treenail.hookspecs import REGISTER, PluginSpec, hookspec
 from treenail.plugin import Plugin, hookimpl
@@ -124,26 +127,14 @@ def test_an_unknown_plugin_is_named(build):
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"name": "elm"}, "its class is named 'elm'"),
         ({"version": None}, "has no version"),
         ({"core": ">=7"}, "needs treenail-core >=7"),
         ({"core": "new"}, "Invalid specifier"),
     ],
 )
 def test_a_wrong_manifest_is_refused(build, members: dict[str, Any], message: str):
-    cls = plugin("oak")
     with pytest.raises(ConfigurationError, match=message):
-        build(type("Oak", (cls,), {**members, "name": "oak"}) if "name" not in members else _as(
-            "oak", plugin("elm")
-        ))
-
-
-def _as(name: str, cls: type[Plugin]) -> Any:
-    class Posing:
-        pass
-
-    Posing.name = name
-    return Posing
+        build(plugin("oak", **members))
 
 
 def test_nobody_may_be_called_core(build):
@@ -152,16 +143,39 @@ def test_nobody_may_be_called_core(build):
 
 
 @pytest.fixture
-def wormy(tmp_path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An installed distribution whose plugin raises on import."""
-    site = tmp_path / "site"
-    info = site / "wormy-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wormy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[treenail.plugins]\nwormy = wormy:Wormy\n")
-    (site / "wormy.py").write_text("raise RuntimeError('worm in the import')\n")
-    monkeypatch.syspath_prepend(site)
-    return "wormy"
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Install a distribution ``wormy`` with this source."""
+
+    def write(source: str) -> str:
+        info = tmp_path / "site" / "wormy-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wormy\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[treenail.plugins]\nwormy = wormy:Wormy\n")
+        (tmp_path / "site" / "wormy.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path / "site")
+        monkeypatch.delitem(sys.modules, "wormy", raising=False)
+        return "wormy"
+
+    return write
+
+
+@pytest.fixture
+def wormy(install) -> str:
+    """An installed plugin that raises on import."""
+    return install("raise RuntimeError('worm in the import')")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("class Wormy: pass", "does not name a treenail.plugin.Plugin"),
+        ("from treenail.core import Core as Wormy", "its class is named 'core'"),
+        ("Worm = 1", "module 'wormy' has no attribute 'Wormy'"),
+    ],
+)
+def test_an_entry_point_to_something_else_is_refused(build, install, source: str, message: str):
+    with pytest.raises(ConfigurationError, match=message):
+        build(plugins=install(source))
 
 
 def test_an_installed_plugin_is_discovered_but_not_imported(build, wormy: str):
@@ -241,6 +255,13 @@ def _hook(name: str, *arguments: str, **options: Any) -> Any:
     return hookimpl(made[name], **options) if options else hookimpl(made[name])
 
 
+def _wrapping() -> Any:
+    def rules(self: Plugin) -> Any:
+        return (yield)
+
+    return hookimpl(wrapper=True)(rules)
+
+
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "a misspelt hook": ({"blueprint": _hook("blueprint")}, "there is no hook blueprint"),
     "a forgotten mark": (
@@ -259,7 +280,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"rules": _hook("rules", "*", "principal")},
         "rules would never be given principal",
     ),
-    "a wrapper": ({"rules": hookimpl(wrapper=True)(_rules)}, "rules"),
+    "a wrapper": ({"rules": _wrapping()}, "rules is a wrapper"),
     "a thing of the wrong kind": (
         {"event_types": hookimpl(_giving("event_types", ["oak.done"]))},
         "event_types gave a str",
@@ -438,5 +459,39 @@ def test_a_failing_health_check_degrades(build):
     assert answer.json["failures"] == ["beam: worm in the beam"]
 
 
-def test_the_core_uses_the_same_joint():
-    assert issubclass(Core, Plugin)
+MODELS = {
+    "neither": (
+        "class Oak(Identified, Model): __tablename__ = 'oak_trees'",
+        "model Oak is neither Tenanted nor Global",
+    ),
+    "escaping": (
+        "class Oak(Identified, Tenanted, Model):\n"
+        "    __tablename__ = 'oak_trees'\n"
+        "    member_id: Mapped[str] = mapped_column(ForeignKey('core_memberships.id'))",
+        "foreign key oak_trees(member_id) doesn't carry the tenant",
+    ),
+    "broken": (
+        "class Oak(Identified, Global, Model):\n"
+        "    __tablename__ = 'oak_trees'\n"
+        "    crown: Mapped['Crown'] = relationship()",
+        "models:",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", MODELS)
+def test_a_faulty_model_stops_the_start(tmp_path: Path, fault: str):
+    source, message = MODELS[fault]
+    script = "\n".join(
+        [
+            "from sqlalchemy import ForeignKey",
+            "from sqlalchemy.orm import Mapped, mapped_column, relationship",
+            "from treenail.app import create_app",
+            "from treenail.db import *",
+            source,
+            f"create_app({{'TREENAIL_DATA': {str(tmp_path)!r}, 'TREENAIL_PLUGINS': ''}},",
+            "           check_database=False)",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert f"ConfigurationError: {message}" in done.stderr

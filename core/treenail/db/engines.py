@@ -57,10 +57,17 @@ def prepare(engine: Engine, settings: CoreSettings) -> None:
         reads = connection.get_execution_options().get(READ_ONLY, False)
         if not reads and getattr(writing, "connection", None) is not None:
             raise NestedWrite("this thread writes already; it would wait for itself")
-        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reads else 'OFF'}")
+        if reads:
+            connection.info["query_only"] = True
+            connection.exec_driver_sql("PRAGMA query_only=ON")
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
         if not reads:
             writing.connection = connection
+
+    @event.listens_for(engine, "reset")
+    def _reset(connection: Any, record: Any, state: Any) -> None:
+        if record.info.pop("query_only", False):
+            connection.execute("PRAGMA query_only=OFF")
 
     @event.listens_for(engine, "commit")
     @event.listens_for(engine, "rollback")

@@ -27,6 +27,7 @@ from treenail.crypto import KeyRing
 from treenail.db.engines import reading
 from treenail.db.sealed import context
 
+from treenail_collab.appender import Appender
 from treenail_collab.live.compaction import compact
 from treenail_collab.live.interfaces import DocumentKey, Entry
 from treenail_collab.models import Snapshot, Update
@@ -49,6 +50,7 @@ class DatabaseJournal:
         self._engine = engine
         self._keyring = keyring
         self._compact_rows = compact_rows
+        self._appender = Appender(engine, UPDATES)
         self._last: dict[DocumentKey, int] = {}
         self._rows: dict[DocumentKey, int] = {}
         self._lock = threading.Lock()
@@ -72,12 +74,15 @@ class DatabaseJournal:
         for entry in entries:
             last[entry.document] += 1
             rows.append(self._row(entry, last[entry.document]))
-        with self._engine.begin() as connection:
-            connection.execute(insert(UPDATES), rows)
+        self._appender.append(rows)
         with self._lock:
             self._last |= last
             for document in last:
                 self._rows[document] = self._rows.get(document, 0) + 1
+
+    def close(self) -> None:
+        """Give back what it holds of the database."""
+        self._appender.close()
 
     def released(self, document: DocumentKey) -> None:
         """The document is closed: fold its log up, and forget about it."""

@@ -27,6 +27,7 @@ class Live:
         """Send everybody away (1012: they come back), store what came in, end the threads."""
         self.sentinel.close()
         self.hub.close()
+        self.journal.close()
 
 
 def install(app: Flask, settings: CollabSettings) -> None:
