@@ -58,6 +58,7 @@ class Rule:
     """One reason to allow or deny: for the rows of the resource type where ``where`` holds.
 
     For permissions in the tenant at large there is no row and ``where`` is a bare condition.
+    An unknown condition (NULL) never allows, and always denies.
     """
 
     effect: Literal["allow", "deny"]

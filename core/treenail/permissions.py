@@ -127,12 +127,13 @@ def _rules(principal: Principal, permission: str, kind: ResourceType) -> list[Ru
 
 
 def _weigh(rules: Sequence[Rule], matches: Sequence[Any]) -> Decision:
-    matching = [rule for rule, match in zip(rules, matches, strict=True) if match]
-    for rule in matching:
-        if rule.effect == "deny":
+    weighed = list(zip(rules, matches, strict=True))
+    for rule, match in weighed:
+        if rule.effect == "deny" and (match or match is None):  # as NOT NULL does in a WHERE
             return Decision(False, rule.reason)
-    if matching:
-        return Decision(True, matching[0].reason)
+    for rule, match in weighed:
+        if rule.effect == "allow" and match:
+            return Decision(True, rule.reason)
     return Decision(False, "nothing grants it")
 
 

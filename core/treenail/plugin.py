@@ -1,6 +1,6 @@
 """What a plugin is: a manifest of class attributes, and hook implementations."""
 
-import inspect
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -47,5 +47,6 @@ class Plugin(PluginSpec):
     @classmethod
     def migrations(cls) -> Path | None:
         """The folder of its revisions, beside its module; None when it has no tables."""
-        folder = Path(inspect.getfile(cls)).parent / "migrations"
-        return folder if folder.is_dir() else None
+        file = getattr(sys.modules[cls.__module__], "__file__", None)  # a notebook has none
+        folder = Path(file).parent / "migrations" if file else None
+        return folder if folder and folder.is_dir() else None

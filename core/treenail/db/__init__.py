@@ -6,6 +6,7 @@ from treenail.db.sessions import (
     TenantSession,
     bind_tenant,
     db,
+    session,
     system_session,
     tenant_session,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "Timestamp",
     "bind_tenant",
     "db",
+    "session",
     "system_session",
     "tenant_foreign_key",
     "tenant_session",

@@ -6,7 +6,7 @@ resolved out of a membership; it is never bound again.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from flask import g
 from flask_sqlalchemy import SQLAlchemy
@@ -80,6 +80,11 @@ def bind_tenant(tenant_id: str, *, read_only: bool = False) -> None:
     if db.session.registry.has():
         raise TenancyError("a session is in use in this context already")
     g.tenant_binding = (tenant_id, read_only)
+
+
+def session() -> TenantSession:
+    """The request's session, bound to the caller's tenant; the face commits it at the end."""
+    return cast(TenantSession, db.session())
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from flask import Blueprint
 from sqlalchemy import select
 
 from treenail import platform
-from treenail.db import db, system_session
+from treenail.db import session, system_session
 from treenail.models import Membership, Tenant
 from treenail.tenants import services
 from treenail.tenants.schemas import (
@@ -47,9 +47,9 @@ def me() -> dict[str, Any]:
         "roles": [caller.role] if caller.role else None,
         "permissions": None,
     }
-    with system_session("describe principal", read_only=True) as session:
+    with system_session("describe principal", read_only=True) as across:
         for _, describe in platform.current().registry.implementations("describe_principal"):
-            user |= describe(session=session, principal=caller) or {}
+            user |= describe(session=across, principal=caller) or {}
     return {"user": user}
 
 
@@ -58,8 +58,8 @@ def me() -> dict[str, Any]:
 def list_tenants(page: PageRequest) -> Page[Tenant]:
     """The tenants one is a member of."""
     own = select(Membership.tenant_id).where(Membership.user_id == principal().user_id)
-    with system_session("tenants of a person", read_only=True) as session:
-        return paginate(session, select(Tenant).where(Tenant.id.in_(own)), Tenant.id, page)
+    with system_session("tenants of a person", read_only=True) as across:
+        return paginate(across, select(Tenant).where(Tenant.id.in_(own)), Tenant.id, page)
 
 
 @blueprint.post("/tenants")
@@ -73,15 +73,15 @@ def create_tenant(body: dict[str, Any]) -> Tenant:
 @endpoint(permission("tenant:read", of="tenant_id"), answers=TenantSchema)
 def show_tenant(tenant_id: str) -> Tenant:
     """One tenant."""
-    return db.session.get_one(Tenant, tenant_id)
+    return session().get_one(Tenant, tenant_id)
 
 
 @blueprint.post("/tenants/<id:tenant_id>/activate")
 @endpoint(permission("tenant:read", of="tenant_id"), body=Activate, answers=Activated)
 def activate(tenant_id: str, body: dict[str, Any]) -> dict[str, Any]:
     """Work in this tenant, and space, from now on."""
-    space = services.activate(db.session(), principal(), body.get("space"))
-    tenant = db.session.get_one(Tenant, tenant_id)
+    space = services.activate(session(), principal(), body.get("space"))
+    tenant = session().get_one(Tenant, tenant_id)
     return {"tenant": tenant, "space": space, "redirect_to": services.home(tenant_id, space)}
 
 
@@ -89,7 +89,7 @@ def activate(tenant_id: str, body: dict[str, Any]) -> dict[str, Any]:
 @endpoint(permission("member:read", of="tenant_id"), answers=MemberSchema, paged=True)
 def list_members(tenant_id: str, page: PageRequest) -> Page[Membership]:
     """Who belongs to the tenant."""
-    return paginate(db.session(), services.members(db.session()), Membership.id, page)
+    return paginate(session(), services.members(session()), Membership.id, page)
 
 
 @blueprint.patch("/tenants/<id:tenant_id>/members/<id:user_id>")
@@ -97,7 +97,7 @@ def list_members(tenant_id: str, page: PageRequest) -> Page[Membership]:
 def change_member(tenant_id: str, user_id: str, body: dict[str, Any]) -> Membership:
     """Change a member's role or spaces."""
     return services.change_member(
-        db.session(), principal(), user_id, body.get("role"), body.get("spaces")
+        session(), principal(), user_id, body.get("role"), body.get("spaces")
     )
 
 
@@ -105,4 +105,4 @@ def change_member(tenant_id: str, user_id: str, body: dict[str, Any]) -> Members
 @endpoint(permission("member:remove", of="tenant_id"))
 def remove_member(tenant_id: str, user_id: str) -> None:
     """End a membership."""
-    services.remove_member(db.session(), principal(), user_id)
+    services.remove_member(session(), principal(), user_id)

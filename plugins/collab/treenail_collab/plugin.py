@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from flask import Blueprint
+from flask import Blueprint, Flask
 from treenail.plugin import Plugin, hookimpl
 from treenail_workspaces.models import Document
 
@@ -24,7 +24,7 @@ class Collab(Plugin):
         """The token and the socket; the hub comes with them."""
         settings = cast(CollabSettings, self.settings)
         mounted = Blueprint("collab", __name__)
-        mounted.record_once(lambda state: service.install(state.app, settings))
+        mounted.record_once(lambda state: service.install(cast(Flask, state.app), settings))
         mounted.register_blueprint(routes.blueprint)
         return [mounted]
 

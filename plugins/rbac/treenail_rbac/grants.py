@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
 from treenail import epochs, platform
 from treenail.contributions import ResourceType
 from treenail.db import TenantSession
@@ -84,7 +84,7 @@ def forget(session: TenantSession, resource_type: str, ids: Iterable[str]) -> No
     epochs.touch(session, session.tenant_id)
 
 
-def on(session: TenantSession, resource_type: str, resource_id: str) -> Any:
+def on(resource_type: str, resource_id: str) -> Select[Grant]:
     """Select the grants on a resource."""
     return select(Grant).where(
         Grant.resource_type == resource_type, Grant.resource_id == resource_id
@@ -101,7 +101,7 @@ def roles_on(
         Grant.resource_type == kind.name,
         Grant.resource_id.in_(ids),
     )
-    direct = {resource_id: role for resource_id, role in session.execute(own)}
+    direct = {row[0]: row[1] for row in session.execute(own)}
     inherited = _inherited(session, principal, kind, rows)
     return {
         id_: hierarchy.strongest(kind, filter(None, (direct.get(id_), inherited.get(id_))))
@@ -129,7 +129,7 @@ def _inherited(
 def _find(
     session: TenantSession, resource_type: str, resource_id: str, user_id: str
 ) -> Grant | None:
-    return session.scalar(on(session, resource_type, resource_id).where(Grant.user_id == user_id))
+    return session.scalar(on(resource_type, resource_id).where(Grant.user_id == user_id))
 
 
 def _tell(session: TenantSession, event: str, found: Grant) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint
 from sqlalchemy import select
 from treenail import permissions, platform
-from treenail.db import db
+from treenail.db import session
 from treenail.permissions import Decision
 from treenail.tenants import services as tenants
 from treenail.web import Page, PageRequest, authenticated, endpoint, paginate, permission, principal
@@ -61,21 +61,21 @@ def check_permissions(body: dict[str, Any]) -> dict[str, Any]:
 )
 def invite(tenant_id: str, body: dict[str, Any]) -> Invitation:
     """Invite an address; the token goes by mail alone."""
-    return invitations.invite(db.session(), principal(), body)
+    return invitations.invite(session(), principal(), body)
 
 
 @blueprint.get("/tenants/<id:tenant_id>/invitations")
 @endpoint(permission("invitation:manage", of="tenant_id"), answers=InvitationSchema, paged=True)
 def list_invitations(tenant_id: str, page: PageRequest) -> Page[Invitation]:
     """Invitations, the newest first."""
-    return paginate(db.session(), select(Invitation), Invitation.id, page)
+    return paginate(session(), select(Invitation), Invitation.id, page)
 
 
 @blueprint.delete("/tenants/<id:tenant_id>/invitations/<id:invitation_id>")
 @endpoint(permission("invitation:manage", of="tenant_id"))
 def withdraw(tenant_id: str, invitation_id: str) -> None:
     """Take an invitation back."""
-    invitations.withdraw(db.session(), invitation_id)
+    invitations.withdraw(session(), invitation_id)
 
 
 @blueprint.post("/invitations/accept")
@@ -98,7 +98,5 @@ def _check(question: dict[str, Any]) -> Decision:
         return Decision(False, f"say on which {kind.name}")
     if resource is not None and kind.in_tenant and resource["id"] != principal().tenant_id:
         return UNKNOWN
-    decision = permissions.check(
-        db.session(), principal(), name, resource["id"] if resource else None
-    )
+    decision = permissions.check(session(), principal(), name, resource["id"] if resource else None)
     return decision if decision.exists else UNKNOWN

@@ -1,9 +1,9 @@
 """``/workspaces`` and ``/documents``."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Blueprint
-from treenail.db import db
+from treenail.db import session
 from treenail.permissions import visible
 from treenail.web import Page, PageRequest, endpoint, paginate, permission, principal
 
@@ -20,6 +20,7 @@ from treenail_workspaces.schemas import (
 )
 from treenail_workspaces.services import DOCUMENT, WORKSPACE
 
+T = TypeVar("T")
 blueprint = Blueprint("workspaces", __name__)
 
 
@@ -28,21 +29,21 @@ blueprint = Blueprint("workspaces", __name__)
 def list_workspaces(page: PageRequest) -> Page[Workspace]:
     """The workspaces one may see, the newest first."""
     found = visible(principal(), "workspace:read", Workspace)
-    return _page(WORKSPACE, paginate(db.session(), found, Workspace.id, page))
+    return _page(WORKSPACE, paginate(session(), found, Workspace.id, page))
 
 
 @blueprint.post("/workspaces")
 @endpoint(permission("workspace:create"), body=NewWorkspace, answers=WorkspaceSchema, status=201)
 def create_workspace(body: dict[str, Any]) -> Workspace:
     """Make a workspace."""
-    return _one(WORKSPACE, services.create_workspace(db.session(), principal(), body))
+    return _one(WORKSPACE, services.create_workspace(session(), principal(), body))
 
 
 @blueprint.get("/workspaces/<id:workspace_id>")
 @endpoint(permission("workspace:read", of="workspace_id"), answers=WorkspaceSchema)
 def show_workspace(workspace_id: str) -> Workspace:
     """One workspace."""
-    return _one(WORKSPACE, db.session.get_one(Workspace, workspace_id))
+    return _one(WORKSPACE, session().get_one(Workspace, workspace_id))
 
 
 @blueprint.patch("/workspaces/<id:workspace_id>")
@@ -53,14 +54,14 @@ def show_workspace(workspace_id: str) -> Workspace:
 )
 def change_workspace(workspace_id: str, body: dict[str, Any]) -> Workspace:
     """Rename or describe a workspace."""
-    return _one(WORKSPACE, services.change_workspace(db.session(), workspace_id, body))
+    return _one(WORKSPACE, services.change_workspace(session(), workspace_id, body))
 
 
 @blueprint.delete("/workspaces/<id:workspace_id>")
 @endpoint(permission("workspace:delete", of="workspace_id"))
 def delete_workspace(workspace_id: str) -> None:
     """Remove a workspace with its documents."""
-    services.delete_workspace(db.session(), workspace_id)
+    services.delete_workspace(session(), workspace_id)
 
 
 @blueprint.get("/workspaces/<id:workspace_id>/documents")
@@ -69,7 +70,7 @@ def list_documents(workspace_id: str, page: PageRequest) -> Page[Document]:
     """The documents of a workspace that one may see, the newest first."""
     found = visible(principal(), "document:read", Document)
     found = found.where(Document.workspace_id == workspace_id)
-    return _page(DOCUMENT, paginate(db.session(), found, Document.id, page))
+    return _page(DOCUMENT, paginate(session(), found, Document.id, page))
 
 
 @blueprint.post("/workspaces/<id:workspace_id>/documents")
@@ -81,7 +82,7 @@ def list_documents(workspace_id: str, page: PageRequest) -> Page[Document]:
 )
 def create_document(workspace_id: str, body: dict[str, Any]) -> Document:
     """Make a document."""
-    made = services.create_document(db.session(), principal(), workspace_id, body)
+    made = services.create_document(session(), principal(), workspace_id, body)
     return _one(DOCUMENT, made)
 
 
@@ -90,14 +91,14 @@ def create_document(workspace_id: str, body: dict[str, Any]) -> Document:
 def list_all_documents(page: PageRequest) -> Page[Document]:
     """Every document one may see, in whichever workspace, the newest first."""
     found = visible(principal(), "document:read", Document)
-    return _page(DOCUMENT, paginate(db.session(), found, Document.id, page))
+    return _page(DOCUMENT, paginate(session(), found, Document.id, page))
 
 
 @blueprint.get("/documents/<id:document_id>")
 @endpoint(permission("document:read", of="document_id"), answers=DocumentSchema)
 def show_document(document_id: str) -> Document:
     """One document."""
-    return _one(DOCUMENT, db.session.get_one(Document, document_id))
+    return _one(DOCUMENT, session().get_one(Document, document_id))
 
 
 @blueprint.patch("/documents/<id:document_id>")
@@ -106,27 +107,28 @@ def show_document(document_id: str) -> Document:
 )
 def change_document(document_id: str, body: dict[str, Any]) -> Document:
     """Rename a document."""
-    return _one(DOCUMENT, services.change_document(db.session(), document_id, body))
+    return _one(DOCUMENT, services.change_document(session(), document_id, body))
 
 
 @blueprint.delete("/documents/<id:document_id>")
 @endpoint(permission("document:delete", of="document_id"))
 def delete_document(document_id: str) -> None:
     """Remove a document; whoever has it open is cut off."""
-    services.delete_document(db.session(), document_id)
+    services.delete_document(session(), document_id)
 
 
 @blueprint.get("/documents/<id:document_id>/content")
 @endpoint(permission("document:read", of="document_id"), answers=ContentSchema)
 def show_content(document_id: str) -> dict[str, Any]:
     """What is in a document now, as JSON."""
-    return services.content(db.session.get_one(Document, document_id))
+    return services.content(session().get_one(Document, document_id))
 
 
-def _one(kind: str, row: Any) -> Any:
-    return services.with_roles(db.session(), principal(), kind, [row])[0]
+def _one(kind: str, row: T) -> T:
+    services.add_roles(session(), principal(), kind, [row])
+    return row
 
 
-def _page(kind: str, page: Page[Any]) -> Page[Any]:
-    services.with_roles(db.session(), principal(), kind, list(page.items))
+def _page(kind: str, page: Page[T]) -> Page[T]:
+    services.add_roles(session(), principal(), kind, page.items)
     return page

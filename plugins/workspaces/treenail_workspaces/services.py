@@ -1,5 +1,6 @@
 """Making, changing and removing workspaces and documents."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -76,13 +77,12 @@ def delete_document(session: TenantSession, document_id: str) -> None:
     session.delete(found)
 
 
-def with_roles(session: TenantSession, by: Principal, kind: str, rows: list[Any]) -> list[Any]:
-    """The rows, each with the principal's ``role`` on it; a constant number of queries."""
+def add_roles(session: TenantSession, by: Principal, kind: str, rows: Sequence[Any]) -> None:
+    """Give each row the principal's ``role`` on it; a constant number of queries."""
     resource_type = platform.current().resource_types[kind]
     roles = grants.roles_on(session, by, resource_type, rows)
     for row in rows:
         row.role = roles[row.id]
-    return rows
 
 
 def content(document: Document) -> dict[str, Any]:

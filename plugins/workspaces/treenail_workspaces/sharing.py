@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint
 from sqlalchemy.orm import contains_eager
-from treenail.db import db
+from treenail.db import session
 from treenail.models import User
 from treenail.web import Page, PageRequest, endpoint, paginate, permission, principal
 from treenail_rbac import grants
@@ -21,19 +21,19 @@ def _add_addresses(kind: str, path: str, reading: str, managing: str) -> None:
 
     def listed(resource_id: str, page: PageRequest) -> Page[Any]:
         """Who has a role there of their own."""
-        found = grants.on(db.session(), kind, resource_id).join(Grant.user)
+        found = grants.on(kind, resource_id).join(Grant.user)
         found = found.options(contains_eager(Grant.user))
-        return paginate(db.session(), found, Grant.id, page)
+        return paginate(session(), found, Grant.id, page)
 
     def given(resource_id: str, user_id: str, body: dict[str, Any]) -> Grant:
         """Give a member a role."""
-        made = grants.grant(db.session(), principal(), kind, resource_id, user_id, body["role"])
-        made.user = db.session.get_one(User, user_id)
+        made = grants.grant(session(), principal(), kind, resource_id, user_id, body["role"])
+        made.user = session().get_one(User, user_id)
         return made
 
     def taken(resource_id: str, user_id: str) -> None:
         """Take the role away."""
-        grants.revoke(db.session(), principal(), kind, resource_id, user_id)
+        grants.revoke(session(), principal(), kind, resource_id, user_id)
 
     read, manage = (permission(name, of="resource_id") for name in (reading, managing))
     add: Callable[..., None] = blueprint.add_url_rule

@@ -1,9 +1,8 @@
 """tables of rbac"""
 
 import sqlalchemy as sa
-from alembic import op
 import treenail.db.types
-
+from alembic import op
 
 revision = "rbac_0001"
 down_revision = None

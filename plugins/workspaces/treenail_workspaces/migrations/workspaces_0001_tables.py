@@ -1,9 +1,8 @@
 """tables"""
 
 import sqlalchemy as sa
-from alembic import op
 import treenail.db.types
-
+from alembic import op
 
 revision = "workspaces_0001"
 down_revision = None
