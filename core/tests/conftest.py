@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-
 from treenail.app import create_app
 from treenail.db import db, migrate
 from treenail.plugin import Plugin

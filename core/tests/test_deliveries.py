@@ -16,7 +16,6 @@ import time_machine
 from marshmallow import fields
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import sqlite
-
 from treenail import platform
 from treenail.contributions import Delivery, EventType, Policy, Subscription, Target
 from treenail.db import bind_tenant, db, system_session
@@ -272,9 +271,18 @@ def test_what_kills_every_worker_is_a_dead_letter_in_the_end(app, send, run_task
     assert [(row.status, row.attempts) for row in rows()] == [("dead", 5)]
 
 
-def test_many_workers_deliver_each_once(app, send):
+def test_many_workers_deliver_each_once(app, send, monkeypatch):
+    policy = engine._policy
+
+    def slow(*arguments: Any) -> Policy:
+        time.sleep(0.002)  # between looking and claiming
+        return policy(*arguments)
+
+    monkeypatch.setattr(engine, "_policy", slow)
     words = [str(number) for number in range(60)]
     send(*words)
+    with app.app_context():
+        engine.relay.relay(platform.current().subscriptions)  # so that all begin at once
 
     def work(_: int) -> int:
         with app.app_context():
@@ -330,10 +338,12 @@ def test_due_deliveries_are_found_by_an_index(app):
     with app.app_context(), db.engine.connect() as connection:
         if db.engine.dialect.name != "sqlite":
             return
-        options = {"render_postcompile": True, "literal_binds": True}
-        query = engine._due({"letters.post": None})
-        sql = query.compile(dialect=sqlite.dialect(), compile_kwargs=options)
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}").all()
+        due = engine._is_due({"letters.post": None})
+        query = select(DeliveryRow.id).where(due).order_by(DeliveryRow.due_at).limit(1)
+        options = {"render_postcompile": True}
+        sql = str(query.compile(dialect=sqlite.dialect(), compile_kwargs=options))
+        values = ("x",) * sql.count("?")
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
     assert "ix_core_deliveries_due" in str(plan)
 
 

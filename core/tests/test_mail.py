@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from sqlalchemy import select, update
-
 from treenail import mail
 from treenail.db import system_session, tenant_session
 from treenail.deliveries import DeliveryRow, drain
@@ -122,9 +121,9 @@ def test_a_delivery_tried_again_after_it_went_out_sends_nothing(app, send, run_t
 
 
 def test_a_rolled_back_change_sends_nothing(app, run_tasks, box):
-    with pytest.raises(ZeroDivisionError), app.app_context(), system_session("t") as session:
+    with app.app_context(), system_session("test") as session:
         mail.send(session, "ann@example.org", "Hello", "Hi")
-        1 / 0  # noqa: B018
+        session.rollback()
     run_tasks()
     assert box.messages == []
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import inspect, select
-
 from treenail.db import db, migrate, system_session
 from treenail.errors import ConfigurationError
 from treenail.models import Membership, Tenant
@@ -89,8 +89,15 @@ def test_an_unmigrated_plugin_can_be_skipped(build, shipping: Shipping):
 
 @pytest.mark.parametrize("worm", [FAILING, UNREADABLE])
 def test_a_failing_migration_stops_the_upgrade(build, shipping: Shipping, worm: str):
-    with pytest.raises(ConfigurationError, match="plugin oak failed .migrate.: worm in the"):
+    with pytest.raises(ConfigurationError, match=r"plugin oak failed .migrate.: worm in the"):
         upgraded(build(shipping("oak", worm), check_database=False))
+
+
+def test_an_unreadable_revision_stops_the_start_or_is_skipped(build, shipping: Shipping):
+    with pytest.raises(ConfigurationError, match=r"plugin oak failed .migrate.: worm in the scr"):
+        build(shipping("oak", UNREADABLE))
+    app = build(shipping("oak", UNREADABLE), on_plugin_error="skip")
+    assert list(app.extensions["treenail"].registry.plugins) == ["core", "injected"]
 
 
 @pytest.mark.parametrize("worm", [FAILING, UNREADABLE])
@@ -138,6 +145,20 @@ def test_two_upgrades_at_once_agree(empty: dict[str, str]):
     results = [(process.communicate(timeout=60), process.returncode) for process in running]
     assert results == [(("core: core_0001\n", ""), 0)] * 3
     assert treenail(empty, "plugins", "check")[:2] == (0, "1 plugins are well\n")
+
+
+def test_a_migrator_waits_for_another(empty: dict[str, str]):
+    if "TREENAIL_DATABASE_URL" not in empty:
+        return  # SQLite lets one writer in anyway
+    url = empty["TREENAIL_DATABASE_URL"].replace("+psycopg", "")
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(x'7472656E'::int)")
+        with _treenail(empty, "db", "upgrade") as process:
+            while not other.execute(waiting).fetchone()[0]:
+                assert process.poll() is None
+            other.execute("SELECT pg_advisory_unlock_all()")
+            assert process.communicate(timeout=60) == ("core: core_0001\n", "")
 
 
 @pytest.mark.parametrize(
@@ -223,5 +244,3 @@ def test_a_model_may_be_the_first_thing_a_process_makes(tmp_path: Path):
         "User(email='a@example.com')"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
-
-

@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import ColumnElement, String, and_, not_, or_
 from sqlalchemy.orm import Mapped, mapped_column
-
 from treenail import permissions
 from treenail.contributions import Parent, ResourceType, Rule
 from treenail.db import Identified, Model, Tenanted, db, tenant_session
@@ -160,13 +159,14 @@ def test_what_may_not_be_seen_is_not_found_and_the_rest_is_forbidden(session, so
         authorize(session, somebody, CUT, "01890a5d-ac96-774b-bcce-b302099a8057")
 
 
-def test_another_tenants_resource_does_not_exist(app, session, somebody, other_tenant):
+def test_another_tenants_resource_does_not_exist(app, tenant, other_tenant, somebody):
     say(allow(Board.length >= 0))
-    session.commit()
-    target = board(session, 0)
-    with app.app_context(), tenant_session(other_tenant.id, read_only=True) as theirs:
-        assert not check(theirs, somebody, READ, target).exists
-    assert check(session, somebody, READ, target).exists
+    with app.app_context():
+        with tenant_session(tenant.id) as session:
+            session.add(made := Board(kind="oak", length=9))
+        for owner, exists in ((tenant, True), (other_tenant, False)):
+            with tenant_session(owner.id, read_only=True) as session:
+                assert check(session, somebody, READ, made.id).exists is exists
 
 
 def test_a_type_without_a_model_is_decided_in_the_tenant(session, somebody):

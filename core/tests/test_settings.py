@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from marshmallow import fields as kinds
-
 from treenail import secrets, settings
 from treenail.errors import ConfigurationError
 from treenail.plugin import Plugin
@@ -75,7 +74,7 @@ def test_a_wrong_value_is_named_but_not_repeated(key: str, value: str):
 
 
 def test_an_unknown_key_is_named():
-    with pytest.raises(ConfigurationError, match="^unknown setting TREENAIL_SECRET_KEYS$"):
+    with pytest.raises(ConfigurationError, match=r"^unknown setting TREENAIL_SECRET_KEYS$"):
         core(SECRET_KEYS="x" * 40)
 
 
@@ -112,7 +111,7 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str, message: str):
 
 
 def test_an_absent_file_is_named():
-    with pytest.raises(ConfigurationError, match="TREENAIL_CONFIG: /nowhere.toml"):
+    with pytest.raises(ConfigurationError, match=r"TREENAIL_CONFIG: /nowhere.toml"):
         core(CONFIG="/nowhere.toml")
 
 
@@ -181,7 +180,7 @@ def test_production_asks_for_every_secret(tmp_path: Path, key: str):
 
 @pytest.mark.parametrize("ring", ["k1", "k1:short", "k1:AAAA", ",", f"clé:{'A' * 43}="])
 def test_a_wrong_key_ring_is_named(tmp_path: Path, ring: str):
-    with pytest.raises(ConfigurationError, match="^TREENAIL_ENCRYPTION_KEYS: "):
+    with pytest.raises(ConfigurationError, match=r"^TREENAIL_ENCRYPTION_KEYS: "):
         secrets.complete(core(DATA=str(tmp_path), ENCRYPTION_KEYS=ring))
 
 
@@ -191,5 +190,3 @@ def test_a_database_that_does_not_answer_is_one_line(build):
         build(database_url=address)
     assert "hush" not in str(error.value)
     assert "\n" not in str(error.value)
-
-

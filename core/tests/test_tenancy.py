@@ -97,6 +97,7 @@ class World:
     own_beam: str
     foreign_beam: str
     own_peg: str
+    own_spare: str
     foreign_peg: str
     detached: Beam
     detached_peg: Peg
@@ -115,11 +116,20 @@ def world(app) -> World:
         session.add_all([Tenant(id=own, name="Own"), Tenant(id=foreign, name="Foreign")])
         session.flush()
         mine, theirs = _beam(own, "mine"), _beam(foreign, "SECRET")
-        session.add_all([mine, theirs])
+        spare = Beam(tenant_id=own, name="mine to spare")  # no key of another row holds it
+        session.add_all([mine, theirs, spare])
         session.flush()
         session.expunge_all()
     return World(
-        own, foreign, mine.id, theirs.id, mine.pegs[0].id, theirs.pegs[0].id, theirs, theirs.pegs[0]
+        own=own,
+        foreign=foreign,
+        own_beam=mine.id,
+        foreign_beam=theirs.id,
+        own_peg=mine.pegs[0].id,
+        own_spare=spare.id,
+        foreign_peg=theirs.pegs[0].id,
+        detached=theirs,
+        detached_peg=theirs.pegs[0],
     )
 
 
@@ -366,12 +376,16 @@ REFUSED: dict[str, Form] = {
     "delete as core": lambda s, w: s.execute(
         delete(Peg), execution_options={"dml_strategy": "core_only"}
     ),
-    "update to another tenant": lambda s, w: s.execute(update(Peg).values(tenant_id=w.foreign)),
+    "update to another tenant": lambda s, w: s.execute(
+        update(Beam).where(Beam.id == w.own_spare).values(tenant_id=w.foreign)
+    ),
     "ordered update to another tenant": lambda s, w: s.execute(
-        update(Peg).ordered_values((Peg.tenant_id, w.foreign), (Peg.name, "mine"))
+        update(Beam)
+        .where(Beam.id == w.own_spare)
+        .ordered_values((Beam.tenant_id, w.foreign), (Beam.name, "mine"))
     ),
     "update to another tenant by parameter": lambda s, w: s.execute(
-        update(Peg).where(Peg.name != ""), {"tenant_id": w.foreign}
+        update(Beam).where(Beam.name == "mine to spare"), {"tenant_id": w.foreign}
     ),
     "update from another model": lambda s, w: s.execute(
         update(Peg).where(Peg.beam_id != Beam.id).values(name=Beam.name)
@@ -384,7 +398,9 @@ REFUSED: dict[str, Form] = {
         Beam, [{"id": w.foreign_beam, "name": "mine"}]
     ),
     "add with a foreign tenant": lambda s, w: s.add(Beam(tenant_id=w.foreign, name="mine")),
-    "move to another tenant": lambda s, w: setattr(s.get(Peg, w.own_peg), "tenant_id", w.foreign),
+    "move to another tenant": lambda s, w: setattr(
+        s.get(Beam, w.own_spare), "tenant_id", w.foreign
+    ),
     "own child of a foreign parent": lambda s, w: s.add(Peg(beam_id=w.foreign_beam, name="mine")),
     "own child moved to a foreign parent": lambda s, w: setattr(
         s.get(Peg, w.own_peg), "beam_id", w.foreign_beam
@@ -479,7 +495,7 @@ def test_a_session_is_never_bound_again(app, world: World):
         bind_tenant(world.own)
         with pytest.raises(TenancyError, match="second tenant"):
             bind_tenant(world.foreign)
-        assert db.session.scalars(select(Beam.tenant_id)).all() == [world.own]
+        assert db.session.scalars(select(Peg.tenant_id)).all() == [world.own]
         with pytest.raises(TenancyError, match="in use"):
             bind_tenant(world.own)
 
@@ -520,10 +536,8 @@ def test_the_database_itself_refuses_a_reading_transaction_that_writes(app):
             session.execute(insert(Notice).values(id=uuid7(), text="new"))
 
 
-def test_sqlite_refuses_a_nested_write_instead_of_waiting_for_itself(app):
-    with app.app_context():
-        if db.engine.dialect.name != "sqlite":
-            pytest.skip("PostgreSQL has many writers")
+def test_sqlite_refuses_a_nested_write_instead_of_waiting_for_itself(build):
+    with build().app_context():
         with system_session("outer") as outer:
             outer.execute(select(Tenant.id))
             with pytest.raises(NestedWrite), system_session("inner") as inner:

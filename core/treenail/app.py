@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import structlog
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, Response
 from flask.json.provider import JSONProvider
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import configure_mappers
@@ -38,7 +38,7 @@ class OrjsonProvider(JSONProvider):
     def response(self, *args: Any, **kwargs: Any) -> Any:
         """An answer, without the detour through text."""
         document = args[0] if len(args) == 1 else self._prepare_response_obj(args, kwargs)
-        return self._app.response_class(orjson.dumps(document), mimetype="application/json")
+        return Response(orjson.dumps(document), mimetype="application/json")
 
 
 def create_app(

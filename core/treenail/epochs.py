@@ -20,4 +20,4 @@ def read(session: Session, subject_ids: Iterable[str]) -> dict[str, int]:
     rows = session.execute(
         select(Epoch.subject_id, Epoch.value).where(Epoch.subject_id.in_(list(subject_ids)))
     )
-    return {subject_id: value for subject_id, value in rows}
+    return {row.subject_id: row.value for row in rows}

@@ -106,6 +106,21 @@ class Invalid(Problem):
         super().__init__(detail or "Some fields are not valid.", errors=dict(errors), **extra)
 
 
+class TooManyRequests(Problem):
+    """Too often; ``after`` is how many seconds to wait, ``limit`` what is free of waiting."""
+
+    status, title, code = 429, "Too Many Requests", "too_many_requests"
+
+    def __init__(self, after: int, limit: int, detail: str = "", **extra: Any) -> None:
+        headers = {
+            "Retry-After": str(after),
+            "RateLimit-Limit": str(limit),
+            "RateLimit-Remaining": "0",
+            "RateLimit-Reset": str(after),
+        }
+        super().__init__(detail or f"Try again in {after} seconds.", headers=headers, **extra)
+
+
 class Unavailable(Problem):
     """Something Treenail needs does not answer now."""
 

@@ -17,8 +17,6 @@ def plugins(registry: Registry) -> list[dict[str, Any]]:
     return [_row(registry, name, revisions.get(name), failed.get(name)) for name in sorted(names)]
 
 
-
-
 def _row(registry: Registry, name: str, revision: str | None, failure: Any) -> dict[str, Any]:
     plugin = registry.plugins.get(name)
     state = "enabled" if plugin else "disabled"

@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -33,7 +33,7 @@ def configure(level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StandardError()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[
@@ -44,13 +44,21 @@ def configure(level: str) -> None:
         )
     )
     root = logging.getLogger()
-    for old in [h for h in root.handlers if getattr(h, "_treenail", False)]:
+    for old in [h for h in root.handlers if isinstance(h, StandardError)]:
         root.removeHandler(old)
-    handler._treenail = True  # type: ignore[attr-defined]
     root.addHandler(handler)
     root.setLevel(level)
     for noisy in ("alembic", "huey"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is now, not to what it was when the app was made."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def redact(logger: Any, method: str, fields: Fields) -> Fields:

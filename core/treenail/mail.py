@@ -7,15 +7,17 @@ import re
 import smtplib
 import ssl
 from datetime import datetime
+from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from treenail import platform
+from treenail import mail_templates, platform
 from treenail.clock import utcnow
 from treenail.contributions import Delivery, EventType
 from treenail.db import Global, Identified, Model, Sealed, system_session
@@ -30,7 +32,10 @@ ONE_ADDRESS = re.compile(r"[^\s\0,;:<>()\"@]+@[^\s\0,;:<>()\"@]+")
 
 
 class Mail(Identified, Global, Model):
-    """A message on its way; its text is sealed (it may carry a token) and gone once sent."""
+    """A message on its way; its text is sealed (it may carry a token) and gone once sent.
+
+    The text is a MIME body: plain, or plain and HTML.
+    """
 
     __tablename__ = "core_mails"
     recipient: Mapped[str] = mapped_column(String(320))
@@ -59,15 +64,33 @@ def event_type() -> EventType:
 
 
 def send(session: Session, recipient: str, subject: str, text: str) -> None:
-    """Send a message when, and only when, the caller's transaction commits.
+    """Send plain text when, and only when, the caller's transaction commits.
 
     Raises `ValueError` for a recipient that is not exactly one address.
     """
+    body = EmailMessage(SMTP)
+    body.set_content(text)
+    _queue(session, recipient, subject, body)
+
+
+def send_template(session: Session, recipient: str, name: str, **values: Any) -> None:
+    """Send a template's words, as text and HTML, when the caller's transaction commits.
+
+    Raises what `send` does, and `jinja2.TemplateError` for one that is missing or broken.
+    """
+    words = mail_templates.render(platform.current().mail_templates, name, values)
+    body = EmailMessage(SMTP)
+    body.set_content(words.text)
+    body.add_alternative(words.html, subtype="html")
+    _queue(session, recipient, words.subject, body)
+
+
+def _queue(session: Session, recipient: str, subject: str, body: EmailMessage) -> None:
     if not ONE_ADDRESS.fullmatch(recipient):
         raise ValueError("a mail goes to exactly one address")
     one_line = " ".join(subject.split())  # a line break would start another header
     mail = Mail(recipient=recipient, subject=one_line[:300])
-    mail.text = text.encode()
+    mail.text = body.as_bytes()
     session.add(mail)
     emit(session, QUEUED, {"mailId": mail.id})
 
@@ -97,13 +120,12 @@ def deliver(delivery: Delivery) -> None:
 
 def _compose(mail: Mail, settings: CoreSettings) -> EmailMessage:
     host = urlsplit(settings.public_url).hostname or "localhost"
-    message = EmailMessage(SMTP)
+    message: EmailMessage = message_from_bytes(mail.text, policy=SMTP)
     message["From"] = settings.mail_from
     message["To"] = mail.recipient
     message["Subject"] = mail.subject
     message["Date"] = format_datetime(mail.created_at)
     message["Message-ID"] = f"<{mail.id}@{host}>"
-    message.set_content(mail.text.decode())
     return message
 
 

@@ -135,5 +135,3 @@ def _weigh(rules: Sequence[Rule], matches: Sequence[Any]) -> Decision:
         if rule.effect == "allow" and match:
             return Decision(True, rule.reason)
     return Decision(False, "nothing grants it")
-
-

@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from flask import current_app
+from jinja2 import Environment
 
+from treenail import mail_templates
 from treenail.contributions import EventType, PeriodicTask, ResourceType, Subscription
 from treenail.crypto import KeyRing, parse_key_ring
 from treenail.errors import ConfigurationError
@@ -60,6 +63,14 @@ class Platform:
     def permissions(self) -> frozenset[str]:
         """Every permission there is."""
         return frozenset().union(*(kind.permissions for kind in self.resource_types.values()))
+
+    @cached_property
+    def mail_templates(self) -> Environment:
+        """The words of messages: the integrator's first, then the last plugin's."""
+        own = self.settings.mail_templates
+        folders = [p.mail_templates() for p in reversed(self.registry.plugins.values())]
+        folders.insert(0, Path(own) if own else None)
+        return mail_templates.environment(folder for folder in folders if folder)
 
     def validate(self) -> None:
         """Compute everything once, so that a clash stops the start and not a request."""

@@ -47,6 +47,15 @@ class Plugin(PluginSpec):
     @classmethod
     def migrations(cls) -> Path | None:
         """The folder of its revisions, beside its module; None when it has no tables."""
+        return cls._beside("migrations")
+
+    @classmethod
+    def mail_templates(cls) -> Path | None:
+        """The folder of its mail templates, ``templates/mail``; None when it has none."""
+        return cls._beside("templates/mail")
+
+    @classmethod
+    def _beside(cls, name: str) -> Path | None:
         file = getattr(sys.modules[cls.__module__], "__file__", None)  # a notebook has none
-        folder = Path(file).parent / "migrations" if file else None
+        folder = Path(file).parent / name if file else None
         return folder if folder and folder.is_dir() else None

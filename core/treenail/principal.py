@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from treenail.clock import utcnow
+from treenail.errors import Forbidden
 from treenail.models import OWNER
+
+FRESH_FOR = timedelta(minutes=10)
+"""How long a proof of who one is counts for sensitive acts."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Principal:
     space: str | None = None
     spaces: tuple[str, ...] = ()
     tenant_kind: str | None = None
+    authenticated_at: datetime | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -41,3 +47,18 @@ class Principal:
     def is_operator(self) -> bool:
         """Whether the principal acts in the operators' tenant."""
         return self.tenant_kind == "provider"
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether they proved who they are a short while ago (a step-up, as in RFC 9470)."""
+        proven = self.authenticated_at
+        return proven is not None and utcnow() - proven < FRESH_FOR
+
+
+def require_fresh(principal: Principal) -> None:
+    """Raise 403 ``reauthentication_required`` unless the proof of who it is is recent."""
+    if not principal.is_fresh:
+        raise Forbidden(
+            "This is sensitive: please prove once more who you are.",
+            code="reauthentication_required",
+        )

@@ -11,7 +11,7 @@ from treenail.models import Tenant, User
 log = structlog.get_logger("treenail.provisioning")
 
 
-class StepFailed(Problem):  # noqa: N818  named for what happened
+class StepFailed(Problem):
     """A plugin's step raised; everything is to be rolled back."""
 
     code = "provisioning_failed"

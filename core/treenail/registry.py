@@ -7,6 +7,7 @@ application, so that a failing plugin leaves nothing behind.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import EntryPoint, entry_points
 from importlib.metadata import version as distribution_version
@@ -49,9 +50,9 @@ class HookManager(pluggy.PluginManager):
         """pluggy's extension point: what it would silently ignore is an error here."""
         options = super().parse_hookimpl_opts(plugin, name)
         declared = getattr(PluginSpec, name, None)
-        if options is None and declared is not None and not name.startswith("_"):
-            if getattr(type(plugin), name) is not declared:
-                raise PluginError(f"{name} overrides a hook but is not marked @hookimpl")
+        public = declared is not None and not name.startswith("_")
+        if options is None and public and getattr(type(plugin), name) is not declared:
+            raise PluginError(f"{name} overrides a hook but is not marked @hookimpl")
         if options is not None:
             _check_signature(name, getattr(plugin, name), options)
         return options
@@ -111,7 +112,7 @@ def load(
     """
     installed: dict[str, Callable[[], Any]] = {n: e.load for n, e in discover().items()}
     for name, cls in (extra or {}).items():
-        installed[name] = lambda cls=cls: cls  # type: ignore[misc]
+        installed[name] = partial(_itself, cls)
     settings = raw.core(installed)
     registry = Registry(settings, installed)
     enabled = settings.plugins
@@ -130,6 +131,10 @@ def load(
             _register(registry, cls, section)
     _check_pending(registry)
     return registry
+
+
+def _itself(cls: type[Plugin]) -> type[Plugin]:
+    return cls
 
 
 def _import(registry: Registry, enabled: Iterable[str]) -> dict[str, type[Plugin]]:

@@ -5,6 +5,7 @@ import dataclasses
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from treenail.crypto import parse_key_ring
 from treenail.errors import ConfigurationError
@@ -17,7 +18,7 @@ def complete(settings: CoreSettings) -> CoreSettings:
     Raises `ConfigurationError` in production when one is missing: a secret made there
     would differ between two hosts.
     """
-    made: dict[str, str] = {}
+    made: dict[str, Any] = {}
     for name, make in (("secret_key", _secret_key), ("encryption_keys", _encryption_key)):
         if not getattr(settings, name):
             if settings.env == "production":

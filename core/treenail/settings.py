@@ -60,6 +60,17 @@ class Address(fields.String):
             raise ValidationError(f"Not a URL that begins with {' or '.join(self.schemes)}.")
 
 
+class Folder(fields.String):
+    """A folder that exists, or nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(validate=self._check)
+
+    def _check(self, value: str) -> None:
+        if value and not Path(value).is_dir():
+            raise ValidationError("There is no such folder.")
+
+
 @dataclass(frozen=True)
 class CoreSettings(Section):
     """What the core itself can be told; the names are part of the public contract."""
@@ -94,6 +105,7 @@ class CoreSettings(Section):
     provisioning_key: str = setting(fields.Str(), "", "asked for by /tenants/register", secret=True)
     smtp_url: str = setting(Address("smtp", "smtps"), "", "absent: .eml files", secret=True)
     mail_from: str = setting(fields.Str(), "Treenail <no-reply@localhost>", "sender of mail")
+    mail_templates: str = setting(Folder(), "", "folder whose mail templates come first")
     log_level: str = setting(
         fields.Str(validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
         "INFO",
@@ -166,7 +178,8 @@ class RawSettings:
         try:
             return kind(**cast(dict[str, Any], schema().load(dict(values))))
         except ValidationError as error:
-            key, messages = next(iter(error.normalized_messages().items()))
+            messages_of: dict[str, Any] = error.normalized_messages()  # type: ignore[no-untyped-call]
+            key, messages = next(iter(messages_of.items()))
             problem = messages[0] if isinstance(messages, list) else messages
             named = self.source.get(prefix + key, f"{PREFIX}{prefix}{key}".upper())
             raise ConfigurationError(f"{named}: {problem}") from None

@@ -17,9 +17,10 @@ from huey.consumer import Consumer
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from treenail import periodic
+from treenail import periodic, platform
 from treenail.clock import utcnow
 from treenail.deliveries import drain, engine
+from treenail.deliveries.relay import relay
 from treenail.events import HINTED
 from treenail.settings import CoreSettings
 
@@ -82,25 +83,39 @@ class Worker:
             loop.start()
 
     def stop(self) -> None:
-        """Finish what runs, then end."""
+        """Finish what runs, fan out what is new, then end.
+
+        The next start may be without a plugin: only what is fanned out waits for its return.
+        """
         self._stopped.set()
         self._consumer.stop(graceful=True)
         for loop in self._loops:
             loop.join()
+        self._do(_relay_all)
 
     def _repeat(self, work: Callable[[], int]) -> None:
         while not self._stopped.is_set():
-            try:
-                with self.app.app_context():
-                    work()
-            except Exception:
-                log.exception("sweep_failed", work=work.__name__)
+            self._do(work)
             self._stopped.wait(SWEEP_SECONDS)
+
+    def _do(self, work: Callable[[], int]) -> None:
+        try:
+            with self.app.app_context():
+                work()
+        except Exception:
+            log.exception("sweep_failed", work=work.__name__)
 
 
 def _sweep() -> int:
     due = engine.next_due()
     return drain() if due is not None and due <= utcnow() else 0
+
+
+def _relay_all() -> int:
+    total = 0
+    while found := relay(platform.current().subscriptions):
+        total += found
+    return total
 
 
 class _Consumer(Consumer):  # type: ignore[misc]

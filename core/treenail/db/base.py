@@ -54,11 +54,9 @@ class Tenanted:
     """A model whose rows each belong to one tenant; sessions see only their own."""
 
     @declared_attr
-    def tenant_id(cls) -> Mapped[str]:
+    def tenant_id(cls) -> Mapped[str]:  # noqa: N805  called on the class
         """The owner; filled in by the session."""
-        return mapped_column(
-            uuid_type(), ForeignKey("core_tenants.id", ondelete="CASCADE")
-        )
+        return mapped_column(uuid_type(), ForeignKey("core_tenants.id", ondelete="CASCADE"))
 
 
 def tenant_foreign_key(
@@ -100,4 +98,3 @@ def escaping_references() -> Iterator[str]:
             both = {table.name, constraint.referred_table.name} <= tenanted_tables.keys()
             if both and "tenant_id" not in constraint.column_keys:
                 yield f"{table.name}({', '.join(constraint.column_keys)})"
-

@@ -15,7 +15,6 @@ from sqlalchemy.orm.context import FromStatement
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import Insert, Update, UpdateBase
 from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
-from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.selectable import AliasedReturnsRows, SelectBase
 
 from treenail.db.base import Tenanted, tenanted_tables
@@ -41,7 +40,7 @@ def scope(state: ORMExecuteState, tenant_id: str) -> None:
                 raise TenancyError("a write inside another statement is not scoped")
             if not reached and _tenanted(getattr(element, "table", element)):
                 raise TenancyError("only a select from a model is scoped")
-    if not isinstance(statement, SelectBase | UpdateBase | FromStatement):
+    if not isinstance(state.statement, SelectBase | UpdateBase | FromStatement):
         raise TenancyError(f"a bare {type(statement).__name__} is not scoped; select it")
     if state.is_orm_statement:
         state.statement = statement.options(_criterion(tenant_id))
@@ -57,13 +56,13 @@ def _criterion(tenant_id: str) -> LoaderCriteriaOption:
 
 def assert_owned(objects: Iterable[object], tenant_id: str) -> None:
     """Each tenant-owned object is, and was, this tenant's; a new one becomes it."""
-    for obj in objects:
-        if isinstance(obj, Tenanted):
-            if obj.tenant_id is None:
-                obj.tenant_id = tenant_id
-            history = inspect(obj).attrs.tenant_id.history
+    owned: Any
+    for owned in objects:
+        if isinstance(owned, Tenanted):
+            owned.tenant_id = owned.tenant_id or tenant_id
+            history = inspect(owned).attrs.tenant_id.history
             if {*history.added, *history.unchanged, *history.deleted} - {tenant_id}:
-                raise TenancyError(f"a {type(obj).__name__} of another tenant")
+                raise TenancyError(f"a {type(owned).__name__} of another tenant")
 
 
 def refuse_foreign(obj: object, tenant_id: str) -> None:
@@ -76,7 +75,7 @@ def refuse_foreign(obj: object, tenant_id: str) -> None:
 
 def _refuse_unscoped_write(state: ORMExecuteState, statement: UpdateBase) -> None:
     table: Any = statement.table
-    if any(getattr(source, "fullname", None) != table.fullname for source in _joined(statement)):
+    if any(getattr(source, "fullname", "") != table.fullname for source in _joined(statement)):
         raise TenancyError("an UPDATE or DELETE over a second model is not scoped; use a subquery")
     if not _tenanted(table):
         return
@@ -93,15 +92,15 @@ def _refuse_unscoped_write(state: ORMExecuteState, statement: UpdateBase) -> Non
 def _written(state: ORMExecuteState, statement: Update) -> set[str]:
     """The columns an UPDATE sets, whichever way it was told."""
     ordered = [key for key, _ in getattr(statement, "_ordered_values", None) or ()]
-    keys = [*(statement._values or ()), *(state.parameters or ()), *ordered]
+    keys: list[Any] = [*(statement._values or ()), *(state.parameters or ()), *ordered]
     return {getattr(key, "key", key) for key in keys}
 
 
-def _joined(statement: UpdateBase) -> Iterator[FromClause]:
+def _joined(statement: UpdateBase) -> Iterator[Any]:
     """The tenant-owned tables a write names outside any subquery (those are scoped)."""
-    parts = [*statement.get_children()]
+    parts: list[Any] = [*statement.get_children()]
     while parts:
-        part: Any = parts.pop()
+        part = parts.pop()
         if isinstance(part, ColumnClause) and _tenanted(part.table):
             yield part.table
         elif not isinstance(part, SelectBase):
@@ -116,16 +115,17 @@ def _strangers(state: ORMExecuteState) -> Iterable[Any]:
     reaches them.
     """
     statement: Any = state.statement
-    mapper = state.bind_mapper
-    where = getattr(statement, "_where_criteria", ())
+    mapper: Any = state.bind_mapper
+    where: Any = getattr(statement, "_where_criteria", ())
     if state.is_relationship_load or state.is_column_load:
         return ()
     if mapper is not None and len(where) == 1 and where[0] is mapper._get_clause[0]:
         return ()
-    if mapper is not None and isinstance(statement, Select):
+    if mapper is not None:
         keys = [*mapper.primary_key, mapper.select_identity_token]
-        if [id(column) for column in statement._raw_columns] == [id(key) for key in keys]:
-            return where
+        columns = getattr(statement, "_raw_columns", ())
+        if [id(column) for column in columns] == [id(key) for key in keys]:
+            return tuple(where)
     return (statement,)
 
 
@@ -138,9 +138,8 @@ def _refuse_unscoped(element: Any) -> None:
         for source in _sources(element):
             if _tenanted(source) and not _is_entity(source):
                 raise TenancyError("a bare table is not scoped; select its model")
-    if isinstance(element, BinaryExpression) and isinstance(element.operator, custom_op):
-        if "(" in element.operator.opstring:
-            raise TenancyError("textual SQL can't be scoped")
+    if isinstance(element, BinaryExpression) and "(" in getattr(element.operator, "opstring", ""):
+        raise TenancyError("textual SQL can't be scoped")
     if isinstance(element, ColumnClause):
         if element.is_literal and element.name not in HARMLESS:
             raise TenancyError("textual SQL can't be scoped")
@@ -148,10 +147,14 @@ def _refuse_unscoped(element: Any) -> None:
             raise TenancyError(f"the bare column {element} is not scoped; select its model's")
 
 
-def _sources(select: Select[Any]) -> Iterator[FromClause]:
-    roots = [*select._raw_columns, *select._from_obj, *(join[0] for join in select._setup_joins)]
+def _sources(select: Any) -> Iterator[FromClause]:
+    roots: list[Any] = [
+        *select._raw_columns,
+        *select._from_obj,
+        *(join[0] for join in select._setup_joins),
+    ]
     while roots:
-        root: Any = roots.pop()
+        root = roots.pop()
         if isinstance(root, Join):
             roots += [root.left, root.right]
         elif isinstance(root, FromClause):

@@ -69,5 +69,3 @@ class Sealed:
 def sealed_column() -> MappedColumn[bytes]:
     """The column under a `Sealed` attribute."""
     return mapped_column(LargeBinary)
-
-

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from flask import current_app
-from sqlalchemy import Select, select, update
+from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.orm import Session
 
 from treenail import platform, trace
@@ -92,7 +92,15 @@ def _step(subscriptions: Mapping[str, Subscription], outcome: Outcome | None) ->
 
 def _claim(session: Session, subscriptions: Mapping[str, Subscription]) -> Claim | None:
     """One delivery: of a batch, the leases of the last would run out before their turn."""
-    while found := session.execute(_due(subscriptions)).one_or_none():
+    first_due = (
+        select(DeliveryRow, OutboxEvent)
+        .join(OutboxEvent, OutboxEvent.id == DeliveryRow.event_id)
+        .where(_is_due(subscriptions))
+        .order_by(DeliveryRow.due_at, DeliveryRow.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, of=DeliveryRow)
+    )
+    while found := session.execute(first_due).one_or_none():
         row, event = found[0], found[1].event()
         policy = _policy(subscriptions[row.subscription], event, row.target)
         if row.status == RUNNING and row.attempts > len(policy.schedule):
@@ -107,20 +115,10 @@ def _claim(session: Session, subscriptions: Mapping[str, Subscription]) -> Claim
     return None
 
 
-def _due(subscriptions: Mapping[str, Subscription]) -> Select[tuple[DeliveryRow, OutboxEvent]]:
-    return (
-        select(DeliveryRow, OutboxEvent)
-        .join(OutboxEvent, OutboxEvent.id == DeliveryRow.event_id)
-        .where(
-            is_open(),
-            DeliveryRow.due_at <= utcnow(),
-            # Those of a plugin that is switched off stay until it is back.
-            DeliveryRow.subscription.in_(list(subscriptions)),
-        )
-        .order_by(DeliveryRow.due_at, DeliveryRow.id)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=DeliveryRow)
-    )
+def _is_due(subscriptions: Mapping[str, Subscription]) -> ColumnElement[bool]:
+    """Open, its turn come, and of a plugin that is there: the others' stay until it is back."""
+    present = DeliveryRow.subscription.in_(list(subscriptions))
+    return and_(is_open(), DeliveryRow.due_at <= utcnow(), present)
 
 
 def _try(claim: Claim, subscription: Subscription) -> Outcome:
@@ -141,9 +139,7 @@ def _try(claim: Claim, subscription: Subscription) -> Outcome:
     return Outcome(claim, DONE, utcnow())
 
 
-def _failed(
-    claim: Claim, subscription: Subscription, after: float | None, error: str
-) -> Outcome:
+def _failed(claim: Claim, subscription: Subscription, after: float | None, error: str) -> Outcome:
     policy = _policy(subscription, claim.event, claim.target)
     if claim.attempt > len(policy.schedule):
         return Outcome(claim, DEAD, utcnow(), error)

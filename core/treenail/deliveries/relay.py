@@ -41,9 +41,10 @@ def relay(subscriptions: Mapping[str, Subscription]) -> int:
 
 def has_news(session: Session) -> bool:
     """Whether any event waits to be relayed."""
-    return session.scalar(
-        select(OutboxEvent.id).where(OutboxEvent.relayed_at.is_(None)).limit(1)
-    ) is not None
+    return (
+        session.scalar(select(OutboxEvent.id).where(OutboxEvent.relayed_at.is_(None)).limit(1))
+        is not None
+    )
 
 
 def _fan_out(event: Event, subscriptions: Mapping[str, Subscription]) -> Iterator[DeliveryRow]:

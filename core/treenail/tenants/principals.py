@@ -1,8 +1,11 @@
 """From an identity to a principal: which tenant, which role, which space."""
 
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from treenail import platform
 from treenail.errors import NotFound, Unauthenticated
 from treenail.models import OWNER, SPACES, Activation, Membership, Tenant, User
 from treenail.principal import Identity, Principal
@@ -31,8 +34,35 @@ def resolve(session: Session, identity: Identity, wanted: str | None = None) -> 
     if chosen is None and len(rows) == 1:
         chosen = rows[0]
     if chosen is None:
-        return Principal(user.id, identity.session_id, user.email, user.name)
+        return Principal(
+            user.id,
+            identity.session_id,
+            user.email,
+            user.name,
+            authenticated_at=identity.authenticated_at,
+        )
     return _in_tenant(user, identity, *chosen, activation)
+
+
+def describe(session: Session, principal: Principal) -> dict[str, Any]:
+    """The ``user`` that ``GET /me`` answers, with what every plugin adds.
+
+    Takes a system session.
+    """
+    user: dict[str, Any] = {
+        "id": principal.user_id,
+        "email": principal.email,
+        "name": principal.name,
+        "orgId": principal.tenant_id,
+        "tenantId": principal.tenant_id,
+        "space": principal.space,
+        "spaces": list(principal.spaces) if principal.tenant_id else None,
+        "roles": [principal.role] if principal.role else None,
+        "permissions": None,
+    }
+    for _, add in platform.current().registry.implementations("describe_principal"):
+        user |= add(session=session, principal=principal) or {}
+    return user
 
 
 def _in_tenant(
@@ -57,4 +87,5 @@ def _in_tenant(
         space=space,
         spaces=tuple(spaces),
         tenant_kind=tenant.kind,
+        authenticated_at=identity.authenticated_at,
     )

@@ -5,16 +5,15 @@ from typing import Any
 from flask import Blueprint
 from sqlalchemy import select
 
-from treenail import platform
 from treenail.db import session, system_session
 from treenail.models import Membership, Tenant
-from treenail.tenants import services
+from treenail.tenants import principals, services
 from treenail.tenants.schemas import (
     Activate,
     Activated,
+    Me,
     MemberChange,
     MemberSchema,
-    Me,
     NewTenant,
     TenantSchema,
 )
@@ -35,22 +34,8 @@ blueprint = Blueprint("tenants", __name__)
 @endpoint(authenticated, answers=Me)
 def me() -> dict[str, Any]:
     """Who is calling, and in which tenant."""
-    caller = principal()
-    user: dict[str, Any] = {
-        "id": caller.user_id,
-        "email": caller.email,
-        "name": caller.name,
-        "orgId": caller.tenant_id,
-        "tenantId": caller.tenant_id,
-        "space": caller.space,
-        "spaces": list(caller.spaces) if caller.tenant_id else None,
-        "roles": [caller.role] if caller.role else None,
-        "permissions": None,
-    }
     with system_session("describe principal", read_only=True) as across:
-        for _, describe in platform.current().registry.implementations("describe_principal"):
-            user |= describe(session=across, principal=caller) or {}
-    return {"user": user}
+        return {"user": principals.describe(across, principal())}
 
 
 @blueprint.get("/tenants")

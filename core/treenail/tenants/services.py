@@ -75,10 +75,10 @@ def members(session: TenantSession) -> Any:
 
 def member(session: TenantSession, user_id: str) -> Membership:
     """One member; raises `NotFound`."""
-    found = session.scalar(members(session).where(Membership.user_id == user_id))
+    found: Membership | None = session.scalar(members(session).where(Membership.user_id == user_id))
     if found is None:
         raise NotFound()
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def change_member(

@@ -114,9 +114,7 @@ class TestTenant:
         person = make_person(self.app)
         with self.app.app_context(), tenant_session(self.id) as session:
             services.join(session, person.user_id, role, spaces)
-        return Caller(
-            self.app, user_id=person.user_id, email=person.email, tenant_id=self.id
-        )
+        return Caller(self.app, user_id=person.user_id, email=person.email, tenant_id=self.id)
 
 
 def make_person(app: Flask, email: str | None = None, name: str = "Ann Oak") -> Caller:

@@ -134,14 +134,15 @@ def run_tasks(app: Flask) -> Callable[[], int]:
 
 @pytest.fixture
 def mailbox(app: Flask, run_tasks: Callable[[], int]) -> Callable[[str], list[str]]:
-    """The texts of the messages sent to an address, oldest first."""
+    """The texts of the messages sent to an address, oldest first (not their HTML)."""
 
     def read(address: str) -> list[str]:
         run_tasks()
         folder = Path(app.extensions["treenail"].settings.data_dir) / "mail"
         paths = sorted(folder.glob("*.eml"))
         found = [message_from_bytes(path.read_bytes(), policy=SMTP) for path in paths]
-        return [m.get_content() for m in found if m["To"] == address]
+        bodies = [m.get_body(("plain",)) for m in found if m["To"] == address]
+        return [body.get_content() for body in bodies if body]
 
     return read
 
@@ -151,8 +152,6 @@ def server(deployment: dict[str, str]) -> Iterator[LiveServer]:
     """The module's deployment, really served: a process of its own on a free port."""
     with LiveServer(deployment) as running:
         yield running
-
-
 
 
 @pytest.fixture

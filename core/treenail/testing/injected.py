@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from flask import Blueprint, Request
 
+from treenail.clock import utcnow
 from treenail.errors import Unauthenticated
 from treenail.ids import is_id
 from treenail.plugin import Plugin, hookimpl
@@ -32,11 +33,11 @@ class Injected(Plugin):
             return None
         if not is_id(user_id := header.removeprefix(SCHEME)):
             raise Unauthenticated()
-        return Identity(user_id, SESSION + user_id)
+        return Identity(user_id, SESSION + user_id, utcnow())
 
     @hookimpl
     def resume_session(self, session_id: str) -> Identity | None:
         """The person of a session made by the header."""
         if not session_id.startswith(SESSION):
             return None
-        return Identity(session_id.removeprefix(SESSION), session_id)
+        return Identity(session_id.removeprefix(SESSION), session_id, utcnow())

@@ -43,7 +43,7 @@ def _load(schema: type[Schema], document: dict[str, Any]) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = schema().load(document)
     except ValidationError as error:
-        raise Invalid(error.normalized_messages()) from None
+        raise Invalid(error.normalized_messages()) from None  # type: ignore[no-untyped-call]
     return loaded
 
 
@@ -64,5 +64,3 @@ def _unstorable(document: dict[str, Any]) -> dict[str, list[str]] | None:
         if isinstance(value, list):
             waiting += [(field, inner, depth + 1) for inner in value]
     return None
-
-

@@ -53,7 +53,9 @@ def resolve(identity: Identity, tenant_id: str | None = None) -> Principal:
 def require_tenant(found: Principal) -> Principal:
     """The principal, in a tenant; raises the contract's 409 otherwise."""
     if found.tenant_id is None:
-        raise Conflict("Say which tenant: activate one, or send X-Tenant-Id.", code="tenant_required")
+        raise Conflict(
+            "Say which tenant: activate one, or send X-Tenant-Id.", code="tenant_required"
+        )
     return found
 
 

@@ -14,6 +14,7 @@ from flask import Response, request
 
 from treenail import permissions
 from treenail.db import bind_tenant, db
+from treenail.principal import Identity, require_fresh
 from treenail.schemas import Schema
 from treenail.web import body as bodies
 from treenail.web import caller
@@ -55,10 +56,12 @@ class Endpoint:
         identity = caller.identify()
         if self.access.kind == "authenticated":
             caller.resolve(identity)
-            return
-        self._authorize(identity, arguments.get(self.access.of or ""))
+        else:
+            self._authorize(identity, arguments.get(self.access.of or ""))
+        if self.access.fresh:
+            require_fresh(caller.principal())
 
-    def _authorize(self, identity: Any, target: str | None) -> None:
+    def _authorize(self, identity: Identity, target: str | None) -> None:
         of_tenant = permissions.resource_type_of(self.access.permission).in_tenant
         found = caller.resolve(identity, target if of_tenant else None)
         tenant_id = caller.require_tenant(found).tenant_id

@@ -30,8 +30,8 @@ PROBLEM = {
     },
 }
 ERRORS = {
-    "public": (400, 413, 415, 422),
-    "authenticated": (400, 401, 404, 409, 413, 415, 422),
+    "public": (400, 413, 415, 422, 429),
+    "authenticated": (400, 401, 403, 404, 409, 413, 415, 422, 429),
     "permission": (400, 401, 403, 404, 409, 413, 415, 422),
 }
 
@@ -40,8 +40,9 @@ def document(app: Flask, version: str) -> dict[str, Any]:
     """The OpenAPI document of the application."""
     marshmallow = MarshmallowPlugin(schema_name_resolver=_schema_name)
     spec = APISpec("Treenail", version, "3.1.0", plugins=[marshmallow])
-    marshmallow.converter.field_mapping[Id] = ("string", "uuid")
-    marshmallow.converter.field_mapping[Moment] = ("string", "date-time")
+    converter: Any = marshmallow.converter
+    converter.field_mapping[Id] = ("string", "uuid")
+    converter.field_mapping[Moment] = ("string", "date-time")
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
     spec.components.schema("Problem", PROBLEM)
     for rule, endpoint in sorted(declared(app), key=lambda pair: pair[0].rule):

@@ -1,15 +1,17 @@
 """Lists in pages: keyset cursors, so that a page costs the same wherever it is."""
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+import orjson
 from marshmallow import fields, validate
-from sqlalchemy import Select
+from sqlalchemy import ColumnElement, Select, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from treenail.db import Timestamp
 from treenail.errors import Invalid
 from treenail.ids import is_id
 from treenail.schemas import Schema
@@ -43,30 +45,60 @@ class PageQuery(Schema):
     cursor = fields.String(load_default=None)
 
 
+@dataclass(frozen=True)
+class Order:
+    """A list's order: its public name, and the column (never null) it goes by."""
+
+    name: str
+    column: InstrumentedAttribute[Any]
+    descending: bool = True
+
+
 def paginate(
     session: Session,
     statement: Select[Any],
     key: InstrumentedAttribute[str],
     page: PageRequest,
+    order: Order | None = None,
 ) -> Page[Any]:
-    """One page, newest first by the key (an id: UUIDv7 sorts by time).
+    """One page in an order, else newest first by the key (an id: UUIDv7 sorts by time).
 
-    Raises `Invalid` for a cursor that this didn't make.
+    Rows whose values are equal stand in the key's order, so none is shown twice or never.
+    Raises `Invalid` for a cursor that this didn't make, or made for another order.
     """
+    order = order or Order("", key)
+    columns = [key] if order.column is key else [order.column, key]
     if page.cursor is not None:
-        statement = statement.where(key < _decode(page.cursor))
-    rows = session.execute(statement.order_by(key.desc()).limit(page.limit + 1)).all()
+        last = tuple_(*_decode(page.cursor, order.name, columns))
+        place = tuple_(*columns)
+        statement = statement.where(place < last if order.descending else place > last)
+    by = [column.desc() if order.descending else column.asc() for column in columns]
+    rows = session.execute(statement.order_by(*by).limit(page.limit + 1)).all()
     more, shown = len(rows) > page.limit, rows[: page.limit]
-    last = getattr(shown[-1][0], key.key) if more else None
-    items = [row[0] if len(row) == 1 else row for row in shown]
-    return Page(items, last and base64.urlsafe_b64encode(last.encode()).decode())
+    cursor = _encode(order.name, [getattr(shown[-1][0], c.key) for c in columns]) if more else None
+    return Page([row[0] if len(row) == 1 else row for row in shown], cursor)
 
 
-def _decode(cursor: str) -> str:
+def _encode(name: str, values: list[Any]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([name, *values])).decode()
+
+
+def _decode(
+    cursor: str, name: str, columns: list[InstrumentedAttribute[Any]]
+) -> list[ColumnElement[Any]]:
+    """The last row's values; the id at their end is as this writes it."""
     try:
-        key = base64.urlsafe_b64decode(cursor.encode()).decode()
-    except (binascii.Error, UnicodeError):
-        key = ""
-    if not is_id(key):
-        raise Invalid({"cursor": ["Not a cursor of this list."]})
-    return key
+        made_for, *values = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if made_for != name or not is_id(values[-1]):
+            raise ValueError("made for another list")
+        return [_value(c, value) for c, value in zip(columns, values, strict=True)]
+    except (LookupError, TypeError, ValueError, OverflowError):
+        raise Invalid({"cursor": ["Not a cursor of this list."]}) from None
+
+
+def _value(column: InstrumentedAttribute[Any], value: Any) -> ColumnElement[Any]:
+    if isinstance(column.type, Timestamp):
+        value = datetime.fromisoformat(value).astimezone(UTC)
+    elif not isinstance(value, column.type.python_type) or "\0" in str(value):
+        raise ValueError("another type")
+    return literal(value, column.type)

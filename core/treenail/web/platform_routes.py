@@ -1,7 +1,6 @@
 """Addresses of the platform itself: health, the API's description, what is installed."""
 
 from collections.abc import Callable
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from treenail.web.endpoint import endpoint
 root = Blueprint("root", __name__)
 blueprint = Blueprint("platform", __name__)
 log = structlog.get_logger("treenail.web")
+DESCRIPTION = "treenail.openapi"
 ASSETS = Path(flask_swagger_ui.__file__).parent / "dist"
 SHOWN = {"swagger-ui.css", "index.css", "swagger-ui-bundle.js", "favicon-32x32.png"}
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Treenail API</title>
@@ -84,21 +84,24 @@ def readyz() -> dict[str, Any]:
 
 
 @blueprint.get("/openapi.json")
-@endpoint(public)
-def describe() -> Response:
+@endpoint(public, status=200)
+def describe() -> dict[str, Any]:
     """This API as OpenAPI 3.1."""
-    return current_app.json.response(_document(current_app._get_current_object()))  # type: ignore[attr-defined]
+    made: dict[str, Any] = current_app.extensions.setdefault(DESCRIPTION, {})
+    if not made:
+        made |= openapi.document(current_app, version("treenail-core"))
+    return made
 
 
 @blueprint.get("/docs")
-@endpoint(public)
+@endpoint(public, status=200)
 def docs() -> Response:
     """This API, to be browsed; works offline."""
     return Response(PAGE, content_type="text/html", headers={"Content-Security-Policy": POLICY})
 
 
 @blueprint.get("/docs/<name>")
-@endpoint(public)
+@endpoint(public, status=200)
 def docs_asset(name: str) -> Response:
     """A part of the page that shows this API."""
     if name == "start.js":
@@ -143,10 +146,3 @@ def _check(check: Callable[[], None], name: str, failures: list[str], fatal: boo
 def _database() -> None:
     with system_session("readiness", read_only=True) as session:
         session.execute(text("SELECT 1"))
-
-
-@cache
-def _document(app: Any) -> dict[str, Any]:
-    return openapi.document(app, version("treenail-core"))
-
-

@@ -23,7 +23,7 @@ def answer(problem: Problem) -> Response:
     """The answer to a problem."""
     document = problem.document() | {"requestId": trace.current().request_id}
     return Response(
-        orjson.dumps(document),
+        orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS),  # an error in a list's 3rd item
         problem.status,
         headers=problem.headers,
         content_type="application/problem+json",

@@ -8,10 +8,11 @@ import structlog
 from flask import Flask, Response, g, request
 
 from treenail import trace
-from treenail.ids import uuid7
+from treenail.ids import is_id, uuid7
 from treenail.logs import SECRET_KEYS
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9._\-]{1,128}")
+LONG = 22  # characters of 128 bits in base64
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -51,9 +52,12 @@ def _finish(response: Response) -> Response:
 
 
 def _path() -> str:
-    """The path as logged: no query string and no view argument that is a secret."""
+    """The path as logged: no query string, and no part of it that is, or may be, a secret."""
+    if request.view_args is None:  # no view: what its arguments would have been isn't known
+        parts = request.path.split("/")
+        return "/".join(p if len(p) < LONG or is_id(p) else "[redacted]" for p in parts)
     path = request.path
-    for name, value in (request.view_args or {}).items():
+    for name, value in request.view_args.items():
         if SECRET_KEYS.search(name):
             path = path.replace(str(value), "[redacted]")
     return path

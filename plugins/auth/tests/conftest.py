@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 
+import pyotp
 import pytest
+import time_machine
 from treenail.app import create_app
+from treenail.clock import utcnow
 from treenail.db import db
 from treenail.ids import uuid7
 from treenail.testing import Answer, Client
@@ -14,7 +20,11 @@ from treenail.testing import Answer, Client
 
 @pytest.fixture(scope="module")
 def environ() -> dict[str, str]:
-    return {"TREENAIL_PLUGINS": "auth", "TREENAIL_AUTH_BCRYPT_ROUNDS": "4"}
+    return {
+        "TREENAIL_PLUGINS": "auth",
+        "TREENAIL_AUTH_BCRYPT_ROUNDS": "4",
+        "TREENAIL_RATE_LIMITS": "off",
+    }
 
 
 @dataclass
@@ -50,9 +60,56 @@ class Session:
     def refresh(self, token: str | None = None) -> Answer:
         return self.client.post("/auth/refresh", {"refreshToken": token or self.refresh_token})
 
+    def patch(self, **changes: object) -> Answer:
+        return self.call("PATCH", "/me", changes)
+
+    def reauthenticate(self, **proof: str) -> Answer:
+        return self.call("POST", "/auth/reauthenticate", proof)
+
+    def enrol(self) -> Authenticator:
+        """Switch a second factor on."""
+        secret = self.call("POST", "/me/totp").json["secret"]
+        app = Authenticator(pyotp.TOTP(secret))
+        answer = self.call("POST", "/me/totp/confirm", {"code": app.code()})
+        assert answer.status == 200
+        app.recovery_codes = answer.json["recoveryCodes"]
+        return app
+
+    @property
+    def me(self) -> dict[str, object]:
+        return self.call("GET", "/me").json["user"]
+
     @property
     def is_alive(self) -> bool:
         return self.call("GET", "/me").status == 200
+
+
+@dataclass
+class Authenticator:
+    """Somebody's app, whose clock may be some steps ahead."""
+
+    totp: pyotp.TOTP
+    recovery_codes: tuple[str, ...] = ()
+
+    def code(self, steps: int = 0) -> str:
+        return self.totp.at(int(utcnow().timestamp()) + 30 * steps)
+
+
+@pytest.fixture
+def after() -> Callable[..., AbstractContextManager[object]]:
+    """A block that runs later, by as much as the arguments of a `timedelta` say."""
+    return lambda **time: time_machine.travel(utcnow() + timedelta(**time))
+
+
+@pytest.fixture
+def mailed_token(mailbox: Callable[[str], list[str]]) -> Callable[[str, str], str | None]:
+    """The token of the newest mail to an address whose link has that path; None without one."""
+
+    def find(address: str, path: str) -> str | None:
+        found = re.findall(rf"/{path}\?token=(\S+)", "".join(mailbox(address)))
+        return found[-1] if found else None
+
+    return find
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from treenail.testing.callers import make_person
 from treenail_auth import passwords
 from treenail_auth.models import Password
 
+LONG = "A treenail joins two timbers; it needs no iron, and swells as it is wet. " * 4
+
 
 def stored_hash(app, email):
     with app.app_context(), system_session("test", read_only=True) as session:
@@ -103,13 +105,13 @@ def test_the_event_belongs_to_the_sole_tenant(ann, captured_events):
 @pytest.mark.parametrize(
     "password",
     [
-        "x" * 72 + "y",
-        "🌳" * 64,
-        "é" * 256,
+        LONG[:72] + "y",
+        "🌳🪵🪓🔨🪚🧰📐🏠🚪",
+        "éàü, " * 51 + "ñ",
         " leading and trailing ",
         "pässwörd",
-        "        ",
-        "x" * 256,
+        "a b c d e f g h",
+        LONG[:256],
     ],
 )
 def test_every_character_of_a_password_counts(make_account, password):

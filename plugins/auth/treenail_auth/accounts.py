@@ -1,40 +1,38 @@
-"""Accounts: registering, and logging in with a password.
+"""Accounts: registering, and logging in with a password and perhaps a second factor.
 
-Both answer alike, and take as long, whether or not the e-mail is known. No transaction is
-open while a password is hashed: on SQLite that would keep every other writer waiting.
+Both answer alike, and take as long, whether or not the e-mail is known.
 """
 
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import select
+import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from treenail import mail, trace
+from treenail import platform, trace
 from treenail.db import system_session
-from treenail.errors import Conflict, Invalid, Unauthenticated
+from treenail.errors import Conflict, Forbidden, Unauthenticated
 from treenail.events import emit
-from treenail.models import User, email_key
+from treenail.models import email_key
 from treenail.principal import Principal
 from treenail.tenants import services as tenants
 
-from treenail_auth import passwords, sessions, tokens
+from treenail_auth import (
+    credentials,
+    emails,
+    passwords,
+    sessions,
+    settings,
+    strength,
+    throttle,
+    tickets,
+    tokens,
+    totp,
+)
 from treenail_auth.models import Password
 
-SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 256
-PASSWORD = "pwd"  # noqa: S105  the method's name in RFC 8176
-KNOWN_SUBJECT = "You have an account already"
-KNOWN_TEXT = """Hello,
-
-somebody, probably you, has just tried to register with this e-mail address at
-
-    {link}
-
-You have an account there already, so nothing was changed: please log in. If it wasn't you,
-you need not do anything.
-"""
+PASSWORD, CODE, BOTH = "pwd", "otp", "mfa"
+log = structlog.get_logger("treenail.auth")
 
 
 @dataclass(frozen=True)
@@ -45,20 +43,22 @@ class LoggedIn(tokens.Pair):
     redirect_to: str | None
 
 
-def normal_email(text: str) -> str:
-    """The address in its normal form; raises `ValueError` with what is wrong with it.
+@dataclass(frozen=True)
+class SecondFactorWanted:
+    """The password was right; the token says so to `verify_second_factor`."""
 
-    Nothing is looked up. Names under ``.test`` (RFC 6761) pass: they are for trying out.
+    mfa_token: str = field(repr=False)
+    mfa_required: ClassVar[bool] = True
+
+
+def register(email: str, password: str, name: str, invitation: str | None, ip: str) -> None:
+    """Make an account; where the e-mail has one, only tell its owner by mail.
+
+    Raises `Forbidden` where the deployment's setting doesn't let this person in.
     """
-    try:
-        found = validate_email(text, check_deliverability=False, test_environment=True)
-    except EmailNotValidError as error:
-        raise ValueError(str(error)) from None
-    return found.normalized
-
-
-def register(email: str, password: str, name: str) -> None:
-    """Make an account; where the e-mail has one, only tell its owner by mail."""
+    throttle.count(throttle.counters("register", ip))
+    _check_open(email, invitation)
+    strength.check(password, email, name)
     hashed = passwords.hash_password(password)
     try:
         _register(email, hashed, name)
@@ -66,61 +66,75 @@ def register(email: str, password: str, name: str) -> None:
         _register(email, hashed, name)  # somebody was faster: now it is a known e-mail
 
 
-def log_in(email: str, password: str, device: sessions.Device) -> LoggedIn:
-    """Start a session; raises `Unauthenticated`, the same for whatever is wrong."""
-    known = _find(email)
+def log_in(email: str, password: str, device: sessions.Device) -> LoggedIn | SecondFactorWanted:
+    """Start a session, or ask for the second factor.
+
+    Raises `Unauthenticated`, the same for whatever is wrong, and `TooManyRequests`.
+    """
+    known = credentials.find(email)
+    account = email_key(emails.likely_email(email))
+    tried = throttle.counters("log_in", device.ip, account, known.user_id if known else None)
+    throttle.count(tried)
     if not passwords.matches(password, known.hash if known else None) or known is None:
-        raise _wrong()
+        raise credentials.wrong()
     hashed = known.hash
     if passwords.is_outdated(hashed):
         hashed = passwords.hash_password(password)
     with system_session("log in") as session:
-        credential = session.get(Password, known.user_id, with_for_update=True)
-        if credential is None or credential.changed_at != known.changed_at:
-            raise _wrong()  # it was changed while this one was looked at
-        credential.hash = hashed
+        credentials.lock(session, known).hash = hashed
+        throttle.forgive(session, tried)
+        if totp.is_on(session, known.user_id):
+            return SecondFactorWanted(tickets.issue(session, tickets.SECOND_FACTOR, known.user_id))
         return _start(session, known.user_id, [PASSWORD], device)
 
 
-def set_first_password(session: Session, user_id: str, password: str) -> None:
-    """Give a person a password unless they have one; raises `Invalid` for a bad length."""
-    if session.get(Password, user_id) is not None:
-        return
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        wanted = f"A password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters."
-        raise Invalid({"password": [wanted]}, wanted)
-    session.add(Password(user_id=user_id, hash=passwords.hash_password(password)))
+def verify_second_factor(token: str, code: str, device: sessions.Device) -> LoggedIn:
+    """Start a session with the token of a log-in and a code; of each only once.
+
+    Raises `Unauthenticated` and `TooManyRequests`.
+    """
+    with system_session("log in", read_only=True) as session:
+        user_id = tickets.holder(session, tickets.SECOND_FACTOR, token)
+    tried = throttle.counters("second_factor", device.ip, user_id or "", user_id)
+    throttle.count(tried)
+    with system_session("log in") as session:
+        ticket = tickets.attempt(session, tickets.SECOND_FACTOR, token)
+        if ticket and ticket.user_id and totp.accept(session, ticket.user_id, code):
+            session.delete(ticket)
+            throttle.forgive(session, tried)
+            return _start(session, ticket.user_id, [PASSWORD, CODE, BOTH], device)
+    if ticket is None:
+        raise Unauthenticated("This log-in can't be continued.", code="mfa_token_invalid")
+    raise credentials.wrong()
 
 
-@dataclass(frozen=True)
-class _Known:
-    """A person's password, as found before it was looked at."""
+def _check_open(email: str, invitation: str | None) -> None:
+    mode = settings.current().registration
+    if mode == "closed":
+        raise Forbidden("Nobody can register here.", code="registration_closed")
+    if mode == "invitation" and not (invitation and _is_invited(invitation, email)):
+        raise Forbidden("Registering needs an invitation.", code="invitation_required")
 
-    user_id: str
-    hash: str
-    changed_at: datetime
+
+def _is_invited(token: str, email: str) -> bool:
+    for plugin, is_invited in platform.current().registry.implementations("is_invited"):
+        try:
+            if is_invited(token=token, email=email):
+                return True
+        except Exception:
+            log.exception("is_invited_failed", plugin=plugin)
+    return False
 
 
 def _register(email: str, hashed: str, name: str) -> None:
     with system_session("register") as session:
         if found := tenants.find_user(session, email):
-            mail.send(session, found.email, KNOWN_SUBJECT, KNOWN_TEXT.format(link=mail.link("/")))
+            emails.tell_known(session, found.email)
             return
         user = tenants.create_user(session, email, name)
         session.add(Password(user_id=user.id, hash=hashed))
+        emails.ask_to_verify(session, user)
         emit(session, "user.registered", {"userId": user.id}, subject=user.id)
-
-
-def _find(email: str) -> _Known | None:
-    with suppress(ValueError):  # an operator may have been given one that can't register
-        email = normal_email(email)
-    with system_session("log in", read_only=True) as session:
-        row = session.execute(
-            select(Password.user_id, Password.hash, Password.changed_at)
-            .join(User, User.id == Password.user_id)
-            .where(User.email_key == email_key(email))
-        ).one_or_none()
-    return _Known(*row) if row else None
 
 
 def _start(session: Session, user_id: str, amr: list[str], device: sessions.Device) -> LoggedIn:
@@ -137,7 +151,3 @@ def _start(session: Session, user_id: str, amr: list[str], device: sessions.Devi
     pair = tokens.pair(row)
     home = tenants.home(person.tenant_id, person.space) if person.tenant_id else None
     return LoggedIn(pair.access_token, pair.refresh_token, person, home)
-
-
-def _wrong() -> Unauthenticated:
-    return Unauthenticated("E-mail or password is wrong.", code="invalid_credentials")

@@ -1,32 +1,55 @@
 """The plugin at a glance."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from flask import Blueprint, Request
-from treenail.contributions import EventType, PeriodicTask, Provisioning
+from sqlalchemy.orm import Session
+from treenail.contributions import EventType, PeriodicTask, Provisioning, Subscription
 from treenail.errors import Unauthenticated
 from treenail.ids import is_id
+from treenail.models import User
 from treenail.plugin import Plugin, hookimpl
-from treenail.principal import Identity
+from treenail.principal import Identity, Principal
 
-from treenail_auth import accounts, routes, schemas, sessions, tasks, tokens
+from treenail_auth import (
+    credentials,
+    own_routes,
+    resets,
+    routes,
+    schemas,
+    sessions,
+    tasks,
+    tokens,
+    totp,
+)
+from treenail_auth.hookspecs import AuthSpec
 from treenail_auth.settings import AuthSettings
 
-DAY = 86_400
+HOUR, DAY = 3_600, 86_400
 EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+CHANGES = {
+    "user.email_verified": "Somebody showed that they read their mail.",
+    "user.email_changed": "Somebody has another e-mail address.",
+    "user.password_changed": "A password was changed or reset.",
+    "user.totp_enabled": "A second factor was switched on.",
+    "user.totp_disabled": "A second factor was switched off.",
+    "user.recovery_code_used": "A recovery code stood in for the second factor.",
+}
 
 
 class Auth(Plugin):
-    """Accounts with passwords, and sessions behind every token."""
+    """Accounts with passwords and second factors, and sessions behind every token."""
 
     name = "auth"
     version = "0.1.0"
     settings_class = AuthSettings
+    hookspecs = AuthSpec
 
     @hookimpl
     def blueprints(self) -> Sequence[Blueprint]:
-        """``/auth`` and ``/me/sessions``."""
-        return [routes.blueprint]
+        """``/auth``, and what is one's own under ``/me``."""
+        return [routes.blueprint, own_routes.blueprint]
 
     @hookimpl
     def event_types(self) -> Sequence[EventType]:
@@ -38,12 +61,28 @@ class Auth(Plugin):
             EventType("user.registered", schemas.UserEvent, "An account was made.", user),
             EventType("user.logged_in", schemas.LogInEvent, "Somebody logged in.", log_in),
             EventType("session.ended", schemas.SessionEvent, "A session was ended.", ended),
+            *(EventType(name, schemas.UserEvent, text, user) for name, text in CHANGES.items()),
+            EventType(
+                resets.FORGOTTEN,
+                schemas.TicketEvent,
+                "Somebody wants a new password.",
+                {"ticketId": EXAMPLE_ID},
+                internal=True,
+            ),
         ]
 
     @hookimpl
+    def subscriptions(self) -> Sequence[Subscription]:
+        """Mailing whoever forgot their password."""
+        return [Subscription("forgotten_passwords", (resets.FORGOTTEN,), resets.mail_token)]
+
+    @hookimpl
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
-        """Forgetting old sessions."""
-        return [PeriodicTask("purge_sessions", DAY, tasks.purge_sessions)]
+        """Forgetting what is over."""
+        return [
+            PeriodicTask("purge_sessions", DAY, tasks.purge_sessions),
+            PeriodicTask("purge_tickets", HOUR, tasks.purge_tickets),
+        ]
 
     @hookimpl
     def authenticate(self, request: Request) -> Identity | None:
@@ -67,6 +106,13 @@ class Auth(Plugin):
     def provision_tenant(self, provisioning: Provisioning) -> None:
         """Give the owner the password that came with the tenant, unless they have one."""
         if provisioning.password is not None:
-            accounts.set_first_password(
-                provisioning.session, provisioning.owner.id, provisioning.password
-            )
+            credentials.set_first(provisioning.session, provisioning.owner, provisioning.password)
+
+    @hookimpl
+    def describe_principal(self, session: Session, principal: Principal) -> Mapping[str, Any]:
+        """Whether the e-mail is verified and a second factor on."""
+        user = session.get_one(User, principal.user_id)
+        return {
+            "emailVerified": user.email_verified_at is not None,
+            "totpEnabled": totp.is_on(session, user.id),
+        }

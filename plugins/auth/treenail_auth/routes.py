@@ -1,14 +1,22 @@
-"""``/auth`` and ``/me/sessions``."""
+"""``/auth``: registering, logging in and out, and what mailed tokens are for."""
 
 from typing import Any
 
 from flask import Blueprint, request
-from treenail.db import system_session
-from treenail.errors import NotFound
-from treenail.web import Page, PageRequest, authenticated, endpoint, paginate, principal, public
+from treenail.models import email_key
+from treenail.web import authenticated, endpoint, principal, public
 
-from treenail_auth import accounts, schemas, sessions, settings, tokens
-from treenail_auth.models import SessionRow
+from treenail_auth import (
+    accounts,
+    emails,
+    profile,
+    resets,
+    schemas,
+    sessions,
+    settings,
+    throttle,
+    tokens,
+)
 
 blueprint = Blueprint("auth", __name__)
 blueprint.record_once(settings.check)
@@ -19,15 +27,23 @@ blueprint.record_once(tokens.install)
 @endpoint(public, body=schemas.Registration, answers=schemas.Registered, status=201)
 def register(body: dict[str, Any]) -> dict[str, Any]:
     """Make an account; a known e-mail gets the same answer, and that person a mail."""
-    accounts.register(body["email"], body["password"], body["name"])
+    invitation = body.get("invitation_token")
+    accounts.register(body["email"], body["password"], body["name"], invitation, address())
     return {"user": body}
 
 
 @blueprint.post("/auth/login")
 @endpoint(public, body=schemas.LogIn, answers=schemas.LoggedIn)
-def log_in(body: dict[str, Any]) -> accounts.LoggedIn:
-    """Start a session with e-mail and password."""
+def log_in(body: dict[str, Any]) -> accounts.LoggedIn | accounts.SecondFactorWanted:
+    """Start a session with e-mail and password, or learn that a code is wanted."""
     return accounts.log_in(body["email"], body["password"], _device())
+
+
+@blueprint.post("/auth/mfa/verify")
+@endpoint(public, body=schemas.SecondFactor, answers=schemas.LoggedIn)
+def verify_second_factor(body: dict[str, Any]) -> accounts.LoggedIn:
+    """Start the session that a log-in announced, with a code of the app or a recovery code."""
+    return accounts.verify_second_factor(body["mfa_token"], body["code"], _device())
 
 
 @blueprint.post("/auth/refresh")
@@ -44,26 +60,47 @@ def log_out() -> None:
     sessions.end_own(principal().user_id, principal().session_id, sessions.LOGGED_OUT)
 
 
-@blueprint.get("/me/sessions")
-@endpoint(authenticated, answers=schemas.SessionSchema, paged=True)
-def list_sessions(page: PageRequest) -> Page[dict[str, Any]]:
-    """Where one is logged in."""
-    with system_session("sessions of a person", read_only=True) as session:
-        found = paginate(session, sessions.own(principal().user_id), SessionRow.id, page)
-        return Page([_shown(row) for row in found.items], found.next_cursor)
+@blueprint.post("/auth/reauthenticate")
+@endpoint(authenticated, body=schemas.Reauthentication)
+def reauthenticate(body: dict[str, Any]) -> None:
+    """Prove once more who one is: for ten minutes sensitive acts are open to this session."""
+    profile.reauthenticate(principal(), address(), body.get("password"), body.get("code"))
 
 
-@blueprint.delete("/me/sessions/<id:session_id>")
-@endpoint(authenticated)
-def end_session(session_id: str) -> None:
-    """End one of one's own sessions."""
-    if not sessions.end_own(principal().user_id, session_id, sessions.REVOKED):
-        raise NotFound()
+@blueprint.post("/auth/verify-email")
+@endpoint(public, body=schemas.MailedToken)
+def verify_email(body: dict[str, Any]) -> None:
+    """Show that one reads mail at one's address; ends every session made before."""
+    emails.verify(body["token"])
 
 
-def _shown(row: SessionRow) -> dict[str, Any]:
-    return {**vars(row), "current": row.id == principal().session_id}
+@blueprint.post("/auth/confirm-email")
+@endpoint(public, body=schemas.MailedToken)
+def confirm_email(body: dict[str, Any]) -> None:
+    """Make the address that the token was mailed to one's own."""
+    emails.confirm(body["token"])
+
+
+@blueprint.post("/auth/password/forgot")
+@endpoint(public, body=schemas.Forgot, status=202)
+def forgot_password(body: dict[str, Any]) -> None:
+    """Have a token mailed that sets a new password, if the address has an account."""
+    account = email_key(emails.likely_email(body["email"]))
+    throttle.count(throttle.counters("forgot", address(), account))
+    resets.ask(body["email"])
+
+
+@blueprint.post("/auth/password/reset")
+@endpoint(public, body=schemas.Reset)
+def reset_password(body: dict[str, Any]) -> None:
+    """Set a new password with a mailed token; ends every session."""
+    resets.reset(body["token"], body["password"])
+
+
+def address() -> str:
+    """The client's address, as throttling and the list of sessions see it."""
+    return request.remote_addr or ""
 
 
 def _device() -> sessions.Device:
-    return sessions.Device(request.remote_addr or "", request.user_agent.string)
+    return sessions.Device(address(), request.user_agent.string)

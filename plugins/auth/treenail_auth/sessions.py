@@ -104,6 +104,13 @@ def end_own(user_id: str, session_id: str, reason: str) -> bool:
         return session_id in ids and end(session, session_id, reason)
 
 
+def end_all(session: Session, user_id: str, reason: str, *, but: str | None = None) -> None:
+    """End a person's live sessions, but perhaps one."""
+    for session_id in session.scalars(own(user_id).with_only_columns(SessionRow.id)).all():
+        if session_id != but:
+            end(session, session_id, reason)
+
+
 def own(user_id: str) -> Select[SessionRow]:
     """Select a person's live sessions."""
     return select(SessionRow).where(

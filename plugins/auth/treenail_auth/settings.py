@@ -22,6 +22,11 @@ class AuthSettings(Section):
         12,
         "cost of a password's hash, as a power of two; at least 10 in production",
     )
+    registration: str = setting(
+        fields.Str(validate=validate.OneOf(["open", "invitation", "closed"])),
+        "open",
+        "who may register: everybody, whoever brings an `invitationToken`, nobody",
+    )
 
 
 def current() -> AuthSettings:
@@ -30,8 +35,9 @@ def current() -> AuthSettings:
 
 
 def check(state: BlueprintSetupState) -> None:
-    """Stop the start of a production whose hashes would be cheap to try.
+    """Stop the start of a deployment that would not do what its settings promise.
 
+    A production whose hashes are cheap to try, or one for the invited where no plugin invites.
     Raises `ConfigurationError`.
     """
     found: Platform = state.app.extensions["treenail"]
@@ -41,6 +47,9 @@ def check(state: BlueprintSetupState) -> None:
         raise ConfigurationError(
             f"TREENAIL_AUTH_BCRYPT_ROUNDS: must be at least {least} in production"
         )
+    inviters = found.registry.implementations("is_invited")
+    if _of(found).registration == "invitation" and not inviters:
+        raise ConfigurationError("TREENAIL_AUTH_REGISTRATION: no enabled plugin knows invitations")
 
 
 def _of(found: Platform) -> AuthSettings:

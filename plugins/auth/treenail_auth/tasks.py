@@ -1,4 +1,4 @@
-"""Periodic work: forgetting sessions that are long over."""
+"""Periodic work: forgetting sessions, tokens and tries that are long over."""
 
 from datetime import timedelta
 
@@ -7,7 +7,8 @@ from treenail.clock import utcnow
 from treenail.db import system_session
 from treenail.models import Activation
 
-from treenail_auth.models import SessionRow
+from treenail_auth.models import SessionRow, Throttle, Ticket
+from treenail_auth.throttle import QUIET
 
 KEPT = timedelta(days=30)
 BATCH = 500
@@ -17,6 +18,14 @@ def purge_sessions() -> None:
     """Delete sessions that ended or expired over 30 days ago, a batch per transaction."""
     while _purge_batch() == BATCH:
         pass
+
+
+def purge_tickets() -> None:
+    """Delete tokens that have expired, and counters of tries that start anew anyway."""
+    now = utcnow()
+    with system_session("purge tickets") as session:
+        session.execute(delete(Ticket).where(Ticket.expires_at < now))
+        session.execute(delete(Throttle).where(Throttle.seen_at < now - QUIET))
 
 
 def _purge_batch() -> int:

@@ -38,7 +38,8 @@ def admit(user_id: str, session_id: str, tenant_id: str, document_id: str) -> Ad
     with tenant_session(tenant_id, read_only=True) as session:
         if not permissions.check(session, principal, "document:read", document_id).allowed:
             raise Refused(DENIED, "no such document")
-        if session.get_one(Document, document_id).mode != "crdt":
+        document = session.get(Document, document_id)
+        if document is None or document.mode != "crdt":
             raise Refused(DENIED, "the document is not edited this way")
         writes = permissions.check(session, principal, "document:update", document_id)
     return Admission(principal, read_only=not writes.allowed)

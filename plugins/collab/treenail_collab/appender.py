@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Engine, PoolProxiedConnection, Table, insert
@@ -66,6 +67,10 @@ class Appender:
     def _discard(self) -> None:
         """A connection on which something failed is not used again."""
         if self._connection is not None:
+            # To close it is not enough: as long as a traceback holds the cursor, SQLite keeps
+            # the transaction, and its lock, of a connection that was closed.
+            with suppress(Exception):
+                self._connection.rollback()
             self._connection.invalidate()
             self._connection = None
 

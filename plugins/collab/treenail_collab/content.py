@@ -15,8 +15,9 @@ OBJECTS, XML = "objects", "diagram-xml"
 def content(document: Document) -> dict[str, Any]:
     """``objects``, ``xml``, ``version`` and ``updated_at`` of what is committed."""
     key = DocumentKey(document.tenant_id, document.id)
-    found = live().hub.read(key, _plain)
+    # The version first: what is read after it can be newer than it says, never older.
     version = live().journal.version(key)
+    found = live().hub.read(key, _plain)
     moments = [at for at in (version.at, document.updated_at) if at is not None]
     return {**found, "version": version.seq, "updated_at": max(moments)}
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
+import structlog
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -21,19 +22,22 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    update,
 )
+from sqlalchemy.exc import IntegrityError
 from treenail.clock import utcnow
 from treenail.crypto import KeyRing
 from treenail.db.engines import reading
 from treenail.db.sealed import context
 
 from treenail_collab.appender import Appender
-from treenail_collab.live.compaction import compact
+from treenail_collab.live.compaction import Compacted, compact
 from treenail_collab.live.interfaces import DocumentKey, Entry
 from treenail_collab.models import Snapshot, Update
 
 UPDATES, SNAPSHOTS = cast(Table, Update.__table__), cast(Table, Snapshot.__table__)
 DELETED_AT_ONCE = 500
+log = structlog.get_logger("treenail.collab")
 
 
 class Version(NamedTuple):
@@ -41,6 +45,24 @@ class Version(NamedTuple):
 
     seq: int
     at: datetime | None
+
+
+class Stored(NamedTuple):
+    """What the database has of a document: the snapshot as of ``folded``, and the log's rows."""
+
+    snapshot: bytes | None
+    folded: int
+    rows: list[tuple[int, bytes]]
+
+    @property
+    def seq(self) -> int:
+        """The last number that was given."""
+        return max(self.folded, self.rows[-1][0] if self.rows else 0)
+
+    @property
+    def updates(self) -> list[bytes]:
+        """All of it, in order."""
+        return [data for data in (self.snapshot, *(data for _, data in self.rows)) if data]
 
 
 class DatabaseJournal:
@@ -54,44 +76,51 @@ class DatabaseJournal:
         self._last: dict[DocumentKey, int] = {}
         self._rows: dict[DocumentKey, int] = {}
         self._lock = threading.Lock()
+        self._compacting = threading.Lock()
 
     def load(self, document: DocumentKey) -> list[bytes]:
         """The snapshot first, then the updates in order; an empty list is a new document."""
-        with reading(self._engine).begin() as connection:
-            snapshot = self._snapshot(connection, document)
-            rows = self._updates(connection, document)
-            version = self._version(connection, document)
+        stored = self._stored(document)
         with self._lock:
-            self._last[document] = version.seq
-            self._rows[document] = len(rows)
-        return ([snapshot] if snapshot is not None else []) + [data for _, data in rows]
+            self._last[document] = stored.seq
+            self._rows[document] = len(stored.rows)
+        return stored.updates
+
+    def read(self, document: DocumentKey) -> list[bytes]:
+        """The same for a mere look, of which nothing is remembered."""
+        return self._stored(document).updates
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Store all entries in one transaction; when it raises, nothing is stored."""
-        with self._lock:
-            last = {e.document: self._last.get(e.document, 0) for e in entries}
+        last = {document: self._last_of(document) for document in {e.document for e in entries}}
         rows = []
         for entry in entries:
             last[entry.document] += 1
             rows.append(self._row(entry, last[entry.document]))
         self._appender.append(rows)
         with self._lock:
-            self._last |= last
-            for document in last:
-                self._rows[document] = self._rows.get(document, 0) + 1
+            for entry in entries:
+                if entry.document in self._last:
+                    self._last[entry.document] = last[entry.document]
+                    self._rows[entry.document] += 1
+
+    def first_row(self, entry: Entry) -> Update:
+        """The first of a document that is being made, to be stored in that transaction."""
+        return Update(**self._row(entry, 1))
 
     def close(self) -> None:
         """Give back what it holds of the database."""
         self._appender.close()
 
     def released(self, document: DocumentKey) -> None:
-        """The document is closed: fold its log up, and forget about it."""
-        try:
-            self.compact(document)
-        finally:
-            with self._lock:
-                self._last.pop(document, None)
-                self._rows.pop(document, None)
+        """Nobody has the document open any more: fold its log up."""
+        self.compact(document)
+
+    def forget(self, document: DocumentKey) -> None:
+        """The document is closed; it may be open again before its log is folded up."""
+        with self._lock:
+            self._last.pop(document, None)
+            self._rows.pop(document, None)
 
     def overgrown(self) -> list[DocumentKey]:
         """Open documents whose log is long enough to be folded up."""
@@ -100,21 +129,17 @@ class DatabaseJournal:
 
     def compact(self, document: DocumentKey) -> None:
         """Fold the log into the snapshot, in one transaction; may run while others append."""
-        with reading(self._engine).begin() as connection:
-            snapshot = self._snapshot(connection, document)
-            rows = self._updates(connection, document)
-        if not rows:
-            return
-        folded = compact(snapshot, rows)
-        with self._engine.begin() as connection:
-            self._store(connection, document, folded.snapshot, rows[-1][0])
-            for start in range(0, len(folded.integrated), DELETED_AT_ONCE):
-                chunk = folded.integrated[start : start + DELETED_AT_ONCE]
-                where = _of(UPDATES, document), UPDATES.c.seq.in_(chunk)
-                connection.execute(delete(UPDATES).where(*where))
-        with self._lock:
-            if document in self._rows:
-                self._rows[document] -= len(folded.integrated)
+        with self._compacting:
+            stored = self._stored(document)
+            if not stored.rows:
+                return
+            with self._lock:
+                # What stays because it is pending is not looked at again before new rows come.
+                if document in self._rows:
+                    self._rows[document] -= len(stored.rows)
+            folded = compact(stored.snapshot, stored.rows)
+            if folded.integrated:
+                self._replace(document, stored, folded)
 
     def version(self, document: DocumentKey) -> Version:
         """The document's present version."""
@@ -135,11 +160,24 @@ class DatabaseJournal:
         moments = [at for _, at in newest if at is not None]
         return Version(max(seq or 0 for seq, _ in newest), max(moments, default=None))
 
-    def _snapshot(self, connection: Connection, document: DocumentKey) -> bytes | None:
-        found = connection.scalar(select(SNAPSHOTS.c.data_sealed).where(_of(SNAPSHOTS, document)))
+    def _last_of(self, document: DocumentKey) -> int:
+        with self._lock:
+            known = self._last.get(document)
+        return self.version(document).seq if known is None else known
+
+    def _stored(self, document: DocumentKey) -> Stored:
+        """The rows first: PostgreSQL shows each statement what is committed by then, and what a
+        compaction between the two takes from the log is in the snapshot.
+        """
+        with reading(self._engine).begin() as connection:
+            rows = self._updates(connection, document)
+            found = connection.execute(
+                select(SNAPSHOTS.c.seq, SNAPSHOTS.c.data_sealed).where(_of(SNAPSHOTS, document))
+            ).one_or_none()
         if found is None:
-            return None
-        return self._keyring.open(found, _place(SNAPSHOTS, document, ""))
+            return Stored(None, 0, rows)
+        opened = self._keyring.open(found.data_sealed, _place(SNAPSHOTS, document, ""))
+        return Stored(opened, found.seq, rows)
 
     def _updates(self, connection: Connection, document: DocumentKey) -> list[tuple[int, bytes]]:
         rows = connection.execute(
@@ -160,19 +198,37 @@ class DatabaseJournal:
             "created_at": utcnow(),
         }
 
-    def _store(
-        self, connection: Connection, document: DocumentKey, snapshot: bytes, seq: int
-    ) -> None:
-        connection.execute(delete(SNAPSHOTS).where(_of(SNAPSHOTS, document)))
-        connection.execute(
-            insert(SNAPSHOTS).values(
-                tenant_id=document.tenant_id,
-                document_id=document.document_id,
-                seq=seq,
-                data_sealed=self._keyring.seal(snapshot, _place(SNAPSHOTS, document, "")),
-                created_at=utcnow(),
-            )
-        )
+    def _replace(self, document: DocumentKey, stored: Stored, folded: Compacted) -> None:
+        """Swap snapshot and rows, unless another process or a deletion came first."""
+        try:
+            with self._engine.begin() as connection:
+                if not self._put_snapshot(connection, document, stored, folded.snapshot):
+                    return
+                for start in range(0, len(folded.integrated), DELETED_AT_ONCE):
+                    chunk = folded.integrated[start : start + DELETED_AT_ONCE]
+                    where = _of(UPDATES, document), UPDATES.c.seq.in_(chunk)
+                    connection.execute(delete(UPDATES).where(*where))
+        except IntegrityError:
+            log.info("compaction_overtaken", document=document.document_id)
+
+    def _put_snapshot(
+        self, connection: Connection, document: DocumentKey, stored: Stored, snapshot: bytes
+    ) -> bool:
+        """Put a snapshot in the place of the one that was read, if that is still there."""
+        values = {
+            "seq": stored.seq,
+            "data_sealed": self._keyring.seal(snapshot, _place(SNAPSHOTS, document, "")),
+            # The moment of the last change, not of folding it up.
+            "created_at": select(func.max(UPDATES.c.created_at))
+            .where(_of(UPDATES, document))
+            .scalar_subquery(),
+        }
+        if stored.snapshot is None:
+            key = {"tenant_id": document.tenant_id, "document_id": document.document_id}
+            connection.execute(insert(SNAPSHOTS).values(key | values))
+            return True
+        unchanged = _of(SNAPSHOTS, document), SNAPSHOTS.c.seq == stored.folded
+        return connection.execute(update(SNAPSHOTS).where(*unchanged).values(values)).rowcount == 1
 
 
 def _of(table: Table, document: DocumentKey) -> ColumnElement[bool]:

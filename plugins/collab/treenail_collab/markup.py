@@ -10,7 +10,9 @@ from xml.sax.saxutils import escape
 
 from pycrdt import XmlElement, XmlFragment, XmlText
 
-QUOTE = {'"': "&quot;"}
+# A parser makes a space of white space in an attribute, and a newline of a carriage return.
+QUOTE = {'"': "&quot;", "\n": "&#10;", "\t": "&#9;", "\r": "&#13;"}
+RETURN = {"\r": "&#13;"}
 
 
 def serialize(node: XmlFragment | XmlElement | XmlText) -> str:
@@ -25,7 +27,7 @@ def serialize(node: XmlFragment | XmlElement | XmlText) -> str:
 
 def _formatted(text: Any, formats: dict[str, Any]) -> str:
     """A run of text inside one element per format, in the order of their names."""
-    marked = escape(str(text))
+    marked = escape(str(text), RETURN)
     for name in sorted(formats, reverse=True):
         value = formats[name]
         attributes = _attributes(value) if isinstance(value, dict) else ""

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from flask import Blueprint, Flask
+from treenail.db import TenantSession
 from treenail.plugin import Plugin, hookimpl
 from treenail_workspaces.models import Document
 
-from treenail_collab import content, routes, service
+from treenail_collab import content, routes, seed, service
 from treenail_collab.settings import CollabSettings
 
 
@@ -32,3 +33,11 @@ class Collab(Plugin):
     def document_content(self, document: Document) -> Mapping[str, Any]:
         """What is in the document now."""
         return content.content(document)
+
+    @hookimpl
+    def seed_document(
+        self, session: TenantSession, document: Document, content: Mapping[str, Any]
+    ) -> bool:
+        """Begin a document with content."""
+        seed.seed(session, document, content)
+        return True

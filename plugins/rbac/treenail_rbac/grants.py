@@ -76,6 +76,16 @@ def revoke(
     _tell(session, "role.revoked", found)
 
 
+def reduce(session: TenantSession, found: Grant, role: str | None) -> None:
+    """Leave a lesser role of a grant, or nothing, without asking: what gave the rest has ended."""
+    if role is None:
+        session.delete(found)
+        _tell(session, "role.revoked", found)
+    else:
+        found.role = role
+        _tell(session, "role.granted", found)
+
+
 def forget(session: TenantSession, resource_type: str, ids: Iterable[str]) -> None:
     """Remove all grants on resources that are going away."""
     session.execute(

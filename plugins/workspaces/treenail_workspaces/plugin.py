@@ -3,14 +3,22 @@
 from collections.abc import Sequence
 
 from flask import Blueprint
-from treenail.contributions import EventType, Parent, ResourceType
+from treenail.contributions import EventType, Parent, ResourceType, Subscription
 from treenail.permissions import TENANT
 from treenail.plugin import Plugin, hookimpl
 
-from treenail_workspaces import routes, sharing
+from treenail_workspaces import (
+    activity,
+    activity_routes,
+    link_routes,
+    routes,
+    sharing,
+    tasks,
+    template_routes,
+)
 from treenail_workspaces.hookspecs import WorkspacesSpec
-from treenail_workspaces.models import Document, Workspace
-from treenail_workspaces.schemas import DocumentEvent, WorkspaceEvent
+from treenail_workspaces.models import Document, Template, Workspace
+from treenail_workspaces.schemas import DocumentEvent, LinkEvent, TemplateEvent, WorkspaceEvent
 
 EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
@@ -18,6 +26,7 @@ SEES = frozenset({"workspace:read"})
 RUNS = SEES | {"workspace:update", "workspace:manage"}
 READS = frozenset({"document:read"})
 WRITES = READS | {"document:update"}
+FINDS = frozenset({"template:read"})
 
 
 class Workspaces(Plugin):
@@ -30,12 +39,13 @@ class Workspaces(Plugin):
 
     @hookimpl
     def blueprints(self) -> Sequence[Blueprint]:
-        """``/workspaces`` and ``/documents``."""
-        return [routes.blueprint, sharing.blueprint]
+        """``/workspaces``, ``/documents`` and ``/links``."""
+        rooms = (routes, sharing, link_routes, template_routes, activity_routes)
+        return [room.blueprint for room in rooms]
 
     @hookimpl
     def resource_types(self) -> Sequence[ResourceType]:
-        """Workspaces lie in the tenant, documents in a workspace."""
+        """Workspaces lie in the tenant, documents and templates in a workspace."""
         return [
             ResourceType(
                 "workspace",
@@ -67,6 +77,19 @@ class Workspaces(Plugin):
                 },
                 creators=frozenset({"owner", "admin", "editor"}),
             ),
+            ResourceType(
+                "template",
+                {"owner": FINDS | {"template:delete"}, "viewer": FINDS},
+                parent=Parent("workspace", Template.workspace_id),
+                model=Template,
+                inherits={
+                    "owner": "owner",
+                    "admin": "owner",
+                    "editor": "viewer",
+                    "viewer": "viewer",
+                },
+                creators=frozenset({"owner", "admin", "editor"}),
+            ),
         ]
 
     @hookimpl
@@ -79,12 +102,32 @@ class Workspaces(Plugin):
             "title": "Roof",
             "kind": "board",
         }
+        link = {
+            "linkId": EXAMPLE_ID,
+            "documentId": EXAMPLE_ID,
+            "workspaceId": EXAMPLE_ID,
+            "role": "viewer",
+        }
+        template = {
+            "templateId": EXAMPLE_ID,
+            "workspaceId": EXAMPLE_ID,
+            "name": "Kanban",
+            "kind": "board",
+        }
+        kept = ("created", "updated", "deleted")
         about = (
-            ("workspace", WorkspaceEvent, workspace),
-            ("document", DocumentEvent, document),
+            ("workspace", WorkspaceEvent, workspace, kept),
+            ("document", DocumentEvent, document, kept),
+            ("link", LinkEvent, link, ("created", "opened", "revoked")),
+            ("template", TemplateEvent, template, ("created", "deleted")),
         )
         return [
             EventType(f"{thing}.{verb}", schema, f"A {thing} was {verb}.", example)
-            for thing, schema, example in about
-            for verb in ("created", "updated", "deleted")
+            for thing, schema, example, verbs in about
+            for verb in verbs
         ]
+
+    @hookimpl
+    def subscriptions(self) -> Sequence[Subscription]:
+        """Whatever happens in a workspace goes into its feed."""
+        return [Subscription("activity", activity.EVENTS, tasks.record_activity)]

@@ -7,11 +7,13 @@ from treenail.db import session
 from treenail.permissions import visible
 from treenail.web import Page, PageRequest, endpoint, paginate, permission, principal
 
-from treenail_workspaces import services
+from treenail_workspaces import listing, services
 from treenail_workspaces.models import Document, Workspace
 from treenail_workspaces.schemas import (
+    AnyDocumentQuery,
     ContentSchema,
     DocumentChange,
+    DocumentQuery,
     DocumentSchema,
     NewDocument,
     NewWorkspace,
@@ -65,12 +67,16 @@ def delete_workspace(workspace_id: str) -> None:
 
 
 @blueprint.get("/workspaces/<id:workspace_id>/documents")
-@endpoint(permission("workspace:read", of="workspace_id"), answers=DocumentSchema, paged=True)
-def list_documents(workspace_id: str, page: PageRequest) -> Page[Document]:
-    """The documents of a workspace that one may see, the newest first."""
-    found = visible(principal(), "document:read", Document)
-    found = found.where(Document.workspace_id == workspace_id)
-    return _page(DOCUMENT, paginate(session(), found, Document.id, page))
+@endpoint(
+    permission("workspace:read", of="workspace_id"),
+    query=DocumentQuery,
+    answers=DocumentSchema,
+    paged=True,
+)
+def list_documents(workspace_id: str, page: PageRequest, query: dict[str, Any]) -> Page[Document]:
+    """The documents of a workspace that one may see, the newest first if nothing else is asked."""
+    found = listing.documents(session(), principal(), query, page, workspace_id)
+    return _page(DOCUMENT, found)
 
 
 @blueprint.post("/workspaces/<id:workspace_id>/documents")
@@ -87,11 +93,10 @@ def create_document(workspace_id: str, body: dict[str, Any]) -> Document:
 
 
 @blueprint.get("/documents")
-@endpoint(permission("tenant:read"), answers=DocumentSchema, paged=True)
-def list_all_documents(page: PageRequest) -> Page[Document]:
-    """Every document one may see, in whichever workspace, the newest first."""
-    found = visible(principal(), "document:read", Document)
-    return _page(DOCUMENT, paginate(session(), found, Document.id, page))
+@endpoint(permission("tenant:read"), query=AnyDocumentQuery, answers=DocumentSchema, paged=True)
+def list_all_documents(page: PageRequest, query: dict[str, Any]) -> Page[Document]:
+    """Every document one may see, in whichever workspace, or those shared with one."""
+    return _page(DOCUMENT, listing.documents(session(), principal(), query, page))
 
 
 @blueprint.get("/documents/<id:document_id>")

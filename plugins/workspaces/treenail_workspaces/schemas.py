@@ -1,8 +1,12 @@
 """Shapes of workspaces, members and documents."""
 
+from datetime import UTC, date, datetime
+from typing import Any
+
 from marshmallow import fields, validate
 from treenail.schemas import Id, Moment, Schema, Text
 
+from treenail_workspaces.listing import ORDERS
 from treenail_workspaces.models import KINDS, MODES
 
 LONG = 10_000
@@ -47,12 +51,26 @@ class DocumentSchema(Schema):
     updated_at = Moment()
 
 
+class DocumentQuery(Schema):
+    """Which documents of a workspace, in which order."""
+
+    q = Text(300, shortest=0)
+    sort = fields.String(load_default="-createdAt", validate=validate.OneOf(ORDERS))
+
+
+class AnyDocumentQuery(DocumentQuery):
+    """The same among all documents; ``withMe``: those shared with one by themselves."""
+
+    shared = fields.String(validate=validate.OneOf(["withMe"]))
+
+
 class NewDocument(Schema):
     """What a document is made from."""
 
     title = Text(300, required=True)
     kind = fields.String(required=True, validate=validate.OneOf(KINDS))
     mode = fields.String(load_default="crdt", validate=validate.OneOf(MODES))
+    template_id = Id(allow_none=True)
 
 
 class DocumentChange(Schema):
@@ -86,6 +104,118 @@ class GrantSchema(Schema):
     created_at = Moment()
 
 
+class NewLink(Schema):
+    """What a share link is made from."""
+
+    role = fields.String(required=True, validate=validate.OneOf(["viewer", "editor"]))
+    expires_at = Moment(allow_none=True)
+    password = Text(200, allow_none=True)
+
+
+class LinkSchema(Schema):
+    """A share link; ``url``, which holds its token, is there at its making alone."""
+
+    id = Id()
+    url = fields.String()
+    role = fields.String()
+    expires_at = Moment(allow_none=True)
+    has_password = fields.Boolean()
+    created_at = Moment()
+
+
+class Opening(Schema):
+    """The link's password, if it has one."""
+
+    password = Text(200, allow_none=True)
+
+
+class Opened(Schema):
+    """What a link gave, in which tenant; one's role may be stronger than the link's."""
+
+    document = fields.Nested(DocumentSchema)
+    role = fields.String()
+    tenant_id = Id()
+
+
+class TemplateSchema(Schema):
+    """A template in a list."""
+
+    id = Id()
+    workspace_id = Id()
+    name = fields.String()
+    kind = fields.String()
+    thumbnail = fields.String(allow_none=True)
+    created_by = Id()
+    created_at = Moment()
+
+
+class WholeTemplate(TemplateSchema):
+    """A template with what documents begin with: ``objects`` or ``xml``."""
+
+    content = fields.Dict(keys=fields.String())
+
+
+class NewTemplate(Schema):
+    """What a template is made from; the thumbnail is a ``data:`` URL."""
+
+    name = Text(200, required=True)
+    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
+    content = fields.Dict(keys=fields.String(), required=True)
+    thumbnail = fields.String(allow_none=True)
+
+
+class ActivitySchema(Schema):
+    """Something that happened, with the data of its event."""
+
+    id = Id(attribute="Activity.id")
+    type = fields.String(attribute="Activity.type")
+    actor_id = Id(attribute="Activity.actor_id", allow_none=True)
+    actor_name = fields.String(attribute="name", allow_none=True)
+    document_id = Id(attribute="Activity.document_id", allow_none=True)
+    data = fields.Dict(attribute="Activity.data", keys=fields.String())
+    occurred_at = Moment(attribute="Activity.occurred_at")
+
+
+class Day(fields.Date):
+    """A day, or the one that a moment falls on in UTC."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> date:
+        if "T" not in value:
+            found: date = super()._deserialize(value, attr, data, **options)
+            return found
+        moment: datetime = Moment().deserialize(value)
+        return moment.astimezone(UTC).date()
+
+
+class AnalyticsQuery(Schema):
+    """From which day to which, both included; the last 30 when neither is said."""
+
+    since = Day()
+    until = Day()
+
+
+class DaySchema(Schema):
+    """How many events of each type a day had; days without any are left out."""
+
+    date = fields.Date()
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer())
+
+
+class MemberCounts(Schema):
+    """How many events of each type a person caused."""
+
+    user_id = Id()
+    name = fields.String()
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer())
+
+
+class Analytics(Schema):
+    """How much happened in a workspace; the busiest member first."""
+
+    days = fields.List(fields.Nested(DaySchema))
+    members = fields.List(fields.Nested(MemberCounts))
+
+
 class WorkspaceEvent(Schema):
     """Data of the events about a workspace."""
 
@@ -99,4 +229,22 @@ class DocumentEvent(Schema):
     document_id = Id(required=True)
     workspace_id = Id(required=True)
     title = fields.String(required=True)
+    kind = fields.String(required=True)
+
+
+class LinkEvent(Schema):
+    """Data of the events about a share link."""
+
+    link_id = Id(required=True)
+    document_id = Id(required=True)
+    workspace_id = Id(required=True)
+    role = fields.String(required=True)
+
+
+class TemplateEvent(Schema):
+    """Data of the events about a template."""
+
+    template_id = Id(required=True)
+    workspace_id = Id(required=True)
+    name = fields.String(required=True)
     kind = fields.String(required=True)

@@ -10,7 +10,9 @@ from treenail.events import emit
 from treenail.principal import Principal
 from treenail_rbac import grants
 
-from treenail_workspaces.models import Document, Workspace
+from treenail_workspaces import content as contents
+from treenail_workspaces import templates
+from treenail_workspaces.models import Document, Template, Workspace
 
 WORKSPACE, DOCUMENT = "workspace", "document"
 
@@ -42,6 +44,8 @@ def delete_workspace(session: TenantSession, workspace_id: str) -> None:
     found = session.get_one(Workspace, workspace_id)
     ids = select(Document.id).where(Document.workspace_id == workspace_id)
     grants.forget(session, DOCUMENT, session.scalars(ids).all())
+    kept = select(Template.id).where(Template.workspace_id == workspace_id)
+    grants.forget(session, templates.TEMPLATE, session.scalars(kept).all())
     grants.forget(session, WORKSPACE, [workspace_id])
     _tell_workspace(session, "workspace.deleted", found)
     session.delete(found)
@@ -50,10 +54,14 @@ def delete_workspace(session: TenantSession, workspace_id: str) -> None:
 def create_document(
     session: TenantSession, by: Principal, workspace_id: str, data: dict[str, Any]
 ) -> Document:
-    """Make an empty document in a workspace; its maker owns it."""
+    """Make a document in a workspace, empty or with a template's content; its maker owns it."""
+    template_id = data.pop("template_id", None)
     made = Document(workspace_id=workspace_id, created_by=by.user_id, **data)
     session.add(made)
     session.flush()
+    if template_id is not None:
+        template = templates.choose(session, by, workspace_id, template_id, made.kind)
+        contents.seed(session, made, template.content)
     grants.give(session, DOCUMENT, made.id, by.user_id, "owner", by.user_id)
     _tell_document(session, "document.created", made)
     return made

@@ -11,6 +11,7 @@ from treenail.web import Page, PageRequest, endpoint, paginate, permission, prin
 from treenail_rbac import grants
 from treenail_rbac.models import Grant
 
+from treenail_workspaces import link_grants
 from treenail_workspaces.schemas import GrantSchema, RoleChoice
 
 blueprint = Blueprint("workspaces_sharing", __name__)
@@ -28,6 +29,7 @@ def _add_addresses(kind: str, path: str, reading: str, managing: str) -> None:
     def given(resource_id: str, user_id: str, body: dict[str, Any]) -> Grant:
         """Give a member a role."""
         made = grants.grant(session(), principal(), kind, resource_id, user_id, body["role"])
+        link_grants.keep(session(), made)
         made.user = session().get_one(User, user_id)
         return made
 

@@ -101,7 +101,7 @@ class Hub:
         """
         room = self._hold(document)
         if room is None:
-            return reader(load_doc(self._journal.load(document)))
+            return reader(load_doc(self._journal.read(document)))
         with self._held(room), room.claim():
             return reader(room.doc)
 
@@ -171,7 +171,7 @@ class Hub:
             room = Room(document, self._journal.load(document), self._limits)
         except BaseException:
             with self._lock:
-                del self._rooms[document]
+                self._drop(document)
             raise
         else:
             room.holds = 1
@@ -216,7 +216,7 @@ class Hub:
         with self._lock:
             if not room.is_idle() or self._rooms.get(room.document) is not room:
                 return
-            del self._rooms[room.document]
+            self._drop(room.document)
         room.unload()
         self._housekeeper.released(room.document)
 
@@ -224,4 +224,9 @@ class Hub:
         """Forget a room whose content is not what is stored; called in the loop's thread."""
         with self._lock:
             if self._rooms.get(room.document) is room:
-                del self._rooms[room.document]
+                self._drop(room.document)
+
+    def _drop(self, document: DocumentKey) -> None:
+        """Let go of an open document (hold ``lock``: it may be opened again right after)."""
+        del self._rooms[document]
+        self._journal.forget(document)

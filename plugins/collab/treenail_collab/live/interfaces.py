@@ -36,16 +36,22 @@ class Entry:
 
 
 class Journal(Protocol):
-    """Where updates are kept. Called from several threads, never from the loop's."""
+    """Where updates are kept. Called from several threads; from the loop's only ``forget``."""
 
     def load(self, document: DocumentKey) -> list[bytes]:
-        """The snapshot first, then the updates in order; an empty list is a new document."""
+        """Open a document: its snapshot first, then the updates in order; empty for a new one."""
+
+    def read(self, document: DocumentKey) -> list[bytes]:
+        """The same for a mere look: nothing will be appended."""
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Store all entries in one durable transaction. When it raises, nothing is stored."""
 
     def released(self, document: DocumentKey) -> None:
         """The last member has left and all is committed: compaction may be due."""
+
+    def forget(self, document: DocumentKey) -> None:
+        """The document is no longer open, until it is loaded again. Must not wait."""
 
 
 @dataclass(frozen=True)

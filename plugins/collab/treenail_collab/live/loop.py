@@ -18,7 +18,7 @@ from collections.abc import Callable
 from treenail_collab.live.committer import Committer
 from treenail_collab.live.connection import Connection
 from treenail_collab.live.conversation import Conversation
-from treenail_collab.live.interfaces import Entry, Journal, Limits
+from treenail_collab.live.interfaces import DocumentKey, Entry, Journal, Limits
 from treenail_collab.live.membership import Membership
 from treenail_collab.live.room import Room, Round
 
@@ -74,8 +74,8 @@ class Loop:
             os.eventfd_write(self._wake, 1)
             return True
 
-    def _report(self, stored: bool) -> None:
-        self.post(lambda: self._settle(stored))
+    def _report(self, failed: set[DocumentKey]) -> None:
+        self.post(lambda: self._settle(failed))
 
     def stop(self, code: int) -> None:
         """Close every socket, store what was received, end both threads. Not from the loop."""
@@ -216,14 +216,14 @@ class Loop:
             self._membership.part(connection, room, code, reason)
         return entry
 
-    def _settle(self, stored: bool) -> None:
+    def _settle(self, failed: set[DocumentKey]) -> None:
         rooms, self._rounds = self._rounds, []
         for room in rooms:
             try:
-                if stored:
-                    self._publish(room)
-                else:
+                if room.document in failed:
                     self._throw_away(room)
+                else:
+                    self._publish(room)
             except BaseException:
                 log.exception("collab: a room failed")
                 self._throw_away(room)

@@ -39,6 +39,10 @@ class MemoryJournal:
         """The rows so far."""
         return list(self.rows.get(document, []))
 
+    def read(self, document: DocumentKey) -> list[bytes]:
+        """The same."""
+        return self.load(document)
+
     def append(self, entries: Sequence[Entry]) -> None:
         """Store all, unless ``before_append`` raises."""
         self.before_append(entries)
@@ -50,6 +54,9 @@ class MemoryJournal:
     def released(self, document: DocumentKey) -> None:
         """Note it."""
         self.released_documents.append(document)
+
+    def forget(self, document: DocumentKey) -> None:
+        """Nothing is kept."""
 
 
 def mask_frame(payload: bytes, opcode: int = BINARY, *, final: bool = True) -> bytes:

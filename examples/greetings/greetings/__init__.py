@@ -1,0 +1,1 @@
+"""Greetings between the members of a tenant: a third party's plugin."""

@@ -1,0 +1,73 @@
+"""One's own profile: name, e-mail and password; and proving once more who one is."""
+
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+from treenail.clock import utcnow
+from treenail.db import system_session
+from treenail.errors import Invalid
+from treenail.models import User
+from treenail.principal import Principal, require_fresh
+
+from treenail_auth import credentials, emails, passwords, sessions, strength, throttle, totp
+from treenail_auth.models import SessionRow
+
+PASSWORD_CHANGED = "password_changed"  # noqa: S105  a reason
+
+
+def change(person: Principal, ip: str, changes: dict[str, Any]) -> User:
+    """Change what is given: all of it, or on an error nothing.
+
+    ``changes`` may have ``name``, ``email``, and ``password`` with ``current_password``.
+    Raises `Forbidden` unless the proof of who it is is fresh (not for a name), `Invalid`.
+    """
+    if changes.keys() & {"email", "password"}:
+        require_fresh(person)
+    known = hashed = None
+    if "password" in changes:
+        known = _check_current(person, ip, changes["current_password"])
+        strength.check(changes["password"], person.email, changes.get("name", person.name))
+        hashed = passwords.hash_password(changes["password"])
+    with system_session("change profile") as session:
+        user = session.get_one(User, person.user_id)
+        user.name = changes.get("name", user.name)
+        if known and hashed:
+            _replace_password(session, person, known, hashed)
+        if "email" in changes and changes["email"] != user.email:
+            emails.ask_to_change(session, user, changes["email"])
+        return user
+
+
+def reauthenticate(person: Principal, ip: str, password: str | None, code: str | None) -> None:
+    """Make the session fresh again by a password or a code; raises `Unauthenticated`."""
+    tried = throttle.counters("reauthenticate", ip, person.user_id, person.user_id)
+    throttle.count(tried)
+    known = credentials.find_of(person.user_id)
+    if password is not None and not passwords.matches(password, known.hash if known else None):
+        raise credentials.wrong()
+    with system_session("reauthenticate") as session:
+        if password is None and not totp.accept(session, person.user_id, code or ""):
+            raise credentials.wrong()
+        throttle.forgive(session, tried)
+        mine = update(SessionRow).where(SessionRow.id == person.session_id)
+        session.execute(mine.values(auth_time=utcnow()))
+
+
+def _check_current(person: Principal, ip: str, password: str) -> credentials.Known:
+    tried = throttle.counters("reauthenticate", ip, person.user_id, person.user_id)
+    throttle.count(tried)
+    known = credentials.find_of(person.user_id)
+    if not passwords.matches(password, known.hash if known else None) or known is None:
+        raise Invalid({"currentPassword": ["This is not your password."]})
+    with system_session("password was right") as session:
+        throttle.forgive(session, tried)
+    return known
+
+
+def _replace_password(
+    session: Session, person: Principal, known: credentials.Known, hashed: str
+) -> None:
+    credentials.lock(session, known)
+    credentials.replace(session, session.get_one(User, person.user_id), hashed)
+    sessions.end_all(session, person.user_id, PASSWORD_CHANGED, but=person.session_id)
