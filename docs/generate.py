@@ -39,15 +39,15 @@ def reference() -> str:
         app = create_app({"TREENAIL_DATA": data}, check_database=False)
     platform: Platform = app.extensions["treenail"]
     routes = [
-        (f"`{method} {rule.rule}`", f"`{found.access.permission or found.access.kind}`", about(found))
-        for rule, found in sorted(declared(app), key=lambda pair: pair[0].rule)
+        (f"`{method} {rule.rule}`", f"`{view.access.permission or view.access.kind}`", about(view))
+        for rule, view in sorted(declared(app), key=lambda pair: pair[0].rule)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
     ]
     sections = [
         HEAD,
         table("Settings", ("setting", "default", "what it is for"), settings(platform)),
         table("Addresses", ("address", "access", ""), routes),
-        table("Permissions", ("permission", "on", "roles that hold it there"), permissions(platform)),
+        table("Permissions", ("permission", "on", "roles that hold it"), permissions(platform)),
         table("Events", ("event", "version", ""), events(platform)),
         table("Hooks", ("hook", "", ""), hooks(platform)),
         table("Commands", ("command", ""), commands(cli, "treenail")),
@@ -85,7 +85,8 @@ def permissions(platform: Platform) -> Iterator[tuple[str, ...]]:
     for kind in platform.resource_types.values():
         for name in sorted(kind.permissions):
             created = name == f"{kind.name}:create"
-            roles = kind.creators if created else {r for r, held in kind.roles.items() if name in held}
+            holders = {role for role, held in kind.roles.items() if name in held}
+            roles = kind.creators if created else holders
             on = kind.parent.type if created and kind.parent else kind.name
             yield f"`{name}`", on, ", ".join(sorted(roles))
 

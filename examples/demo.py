@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 from treenail.testing import LiveServer
 
-PASSWORD = "demo-treenail"
+PASSWORD = "demo-treenail"  # noqa: S105  of a demonstration
 TENANTS = {
     "Ash & Oak Carpentry": ("ann@ash.example", "bob@ash.example"),
     "Elm Design": ("eve@elm.example", "joe@elm.example"),
@@ -72,7 +72,7 @@ def main() -> None:
 
 def furnish(server: LiveServer, tenant: str, people: tuple[str, ...]) -> Rows:
     """Make a tenant with a workspace, a board and a diagram, unless it is there."""
-    owner, *others = (Client(server, email) for email in people)
+    owner = [Client(server, email) for email in people][0]
     mine = owner("GET", "/tenants")["items"]
     if not mine:
         mine = [owner("POST", "/tenants", {"name": tenant})]

@@ -39,8 +39,9 @@ def test_the_tour_of_the_readme_goes_as_written(server, node, tmp_path):
     assert "invites you to Ash & Oak" in done.stdout
     board, me = re.search(r"board=(\S+)\nme=Authorization: (.+)", done.stdout).groups()
     run_javascript(server.url, board, me)
+    address = f"{server.url}/api/v1/documents/{board}/content"
     read = subprocess.run(
-        ["curl", "-s", f"{server.url}/api/v1/documents/{board}/content", "-H", f"Authorization: {me}"],
+        ["curl", "-s", address, "-H", f"Authorization: {me}"],
         capture_output=True,
         text=True,
         check=True,

@@ -15,8 +15,15 @@ from pathlib import Path
 
 import pytest
 import websocket
+from flask import Flask
 from journey import Journey
 from program import ROOT, start, treenail
+from sqlalchemy import select
+from treenail import mail
+from treenail.db import system_session
+from treenail.deliveries import DeliveryRow
+from treenail.events import HINTED, OutboxEvent
+from treenail.tasks import Worker
 from treenail.testing import LiveServer
 from treenail.testing.server import free_port
 
@@ -135,6 +142,21 @@ def test_with_the_worker_apart_mail_waits_for_it(deployment: dict[str, str]):
             worker.terminate()
             _, error = worker.communicate(timeout=20)
     assert (worker.returncode, error) == (0, "worker is running\n")
+
+
+def test_a_worker_that_ends_fans_out_what_is_new(app: Flask):
+    """The next start may be without a plugin: what is not fanned out would be lost to it."""
+    worker = Worker(app)
+    worker.start()
+    time.sleep(0.2)  # its first sweep is over, the next one is a second away
+    with app.app_context(), system_session("test") as session:
+        mail.send(session, "bob@example.com", "Roof", "It is up.")
+        event_id = session.scalar(select(OutboxEvent.id).where(OutboxEvent.relayed_at.is_(None)))
+        session.info.pop(HINTED)  # the hint is lost
+    worker.stop()
+    with app.app_context(), system_session("test", read_only=True) as session:
+        waiting = select(DeliveryRow.status).where(DeliveryRow.event_id == event_id)
+        assert session.scalars(waiting).all() == ["pending"]
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from treenail import migrate
 from treenail.app import create_app
-from treenail.db import db, migrate
+from treenail.db import db
 from treenail.plugin import Plugin
 from treenail.testing.databases import SQLite
 from treenail.testing.injected import Injected

@@ -11,7 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import inspect, select
-from treenail.db import db, migrate, system_session
+from treenail import migrate
+from treenail.db import db, system_session
 from treenail.errors import ConfigurationError
 from treenail.models import Membership, Tenant
 from treenail.plugin import Plugin

@@ -10,9 +10,9 @@ from flask.json.provider import JSONProvider
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import configure_mappers
 
-from treenail import logs, registry, secrets, settings
+from treenail import logs, migrate, registry, secrets, settings
 from treenail.core import Core
-from treenail.db import base, db, engines, migrate
+from treenail.db import base, db, engines
 from treenail.errors import ConfigurationError
 from treenail.platform import Platform
 from treenail.plugin import Plugin

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from treenail.db import db, migrate
+from treenail import migrate
+from treenail.db import db
 from treenail.registry import Registry
 
 

@@ -1,6 +1,6 @@
 """Marshmallow in the house's way: camelCase outside, unknown fields refused."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import RAISE, ValidationError, fields, validate
@@ -59,4 +59,7 @@ class Moment(fields.Field[datetime]):
             raise ValidationError("Not an RFC 3339 time.") from None
         if moment.tzinfo is None:
             raise ValidationError("A time needs its offset.")
-        return moment
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise ValidationError("Not a time in UTC.") from None

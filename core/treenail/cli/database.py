@@ -7,8 +7,7 @@ from flask import current_app, g
 from flask.cli import with_appcontext
 from flask_migrate import revision as make_revision
 
-from treenail import platform
-from treenail.db import migrate
+from treenail import migrate, platform
 
 
 @click.group("db")

@@ -6,8 +6,8 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy import select
 
-from treenail import platform
-from treenail.db import migrate, system_session, tenant_session
+from treenail import migrate, platform
+from treenail.db import system_session, tenant_session
 from treenail.errors import Problem
 from treenail.models import OWNER, Tenant, User
 from treenail.provisioning import provision

@@ -8,8 +8,7 @@ from flask.cli import with_appcontext
 from rich.console import Console
 from rich.table import Table
 
-from treenail import inventory, platform
-from treenail.db import migrate
+from treenail import inventory, migrate, platform
 
 COLOURS = {"enabled": "green", "disabled": "dim", "failed": "red", "orphan": "yellow"}
 

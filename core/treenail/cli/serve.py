@@ -113,9 +113,9 @@ def _stop(app: Flask) -> None:
 
 
 def _migrate() -> None:
+    from treenail import migrate as migrations
     from treenail.app import create_app
     from treenail.db import db
-    from treenail.db import migrate as migrations
 
     app = create_app(check_database=False)
     with app.app_context():

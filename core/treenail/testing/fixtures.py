@@ -15,9 +15,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import event, select
 
+from treenail import migrate
 from treenail.app import create_app
 from treenail.contributions import Event
-from treenail.db import db, migrate, system_session
+from treenail.db import db, system_session
 from treenail.deliveries import drain
 from treenail.events import OutboxEvent
 from treenail.ids import uuid7

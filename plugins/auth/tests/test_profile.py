@@ -98,7 +98,21 @@ def test_tokens_in_the_old_mailbox_are_worthless_after(client, ann, address, mai
     assert client.post("/auth/password/reset", body).code == "bad_token"
 
 
-def test_ones_own_address_again_changes_nothing(ann, mailbox):
+def test_ones_own_address_again_brings_another_link_until_it_is_verified(
+    client, ann, mailed_token, mailbox
+):
+    lost = mailed_token(ann.email, "verify-email")
+    assert ann.session().patch(email=ann.email).status == 200
+    newest = mailed_token(ann.email, "verify-email")
+    assert client.post("/auth/verify-email", {"token": lost}).code == "bad_token"
+    assert client.post("/auth/verify-email", {"token": newest}).status == 204
     before = mailbox(ann.email)
     assert ann.session().patch(email=ann.email).status == 200
     assert mailbox(ann.email) == before
+
+
+def test_ones_own_address_may_be_spelt_otherwise(client, ann, mailed_token):
+    session, spelt = ann.session(), ann.email.upper().replace("EXAMPLE.COM", "example.com")
+    session.patch(email=spelt)
+    assert confirm(client, mailed_token(spelt, "confirm-email")).status == 204
+    assert session.me["email"] == spelt

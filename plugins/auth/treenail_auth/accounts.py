@@ -129,7 +129,7 @@ def _is_invited(token: str, email: str) -> bool:
 def _register(email: str, hashed: str, name: str) -> None:
     with system_session("register") as session:
         if found := tenants.find_user(session, email):
-            emails.tell_known(session, found.email)
+            emails.tell_known(session, found)
             return
         user = tenants.create_user(session, email, name)
         session.add(Password(user_id=user.id, hash=hashed))

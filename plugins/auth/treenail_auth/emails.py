@@ -78,10 +78,16 @@ def ask_to_change(session: Session, user: User, email: str) -> None:
     """Mail the new address the token that makes it the person's, and the old one a notice.
 
     Says nothing about whether the new one has an account; its owner is told if it has.
+    Asked for again, an address that isn't verified gets another token to verify it.
     """
+    if email == user.email:
+        if user.email_verified_at is None:
+            ask_to_verify(session, user)
+        return
     mail.send_template(session, user.email, "auth_email_changing", email=email)
-    if tenants.find_user(session, email):
-        tell_known(session, email)
+    found = tenants.find_user(session, email)
+    if found is not None and found.id != user.id:
+        tell_known(session, found)
         return
     token = tickets.issue(session, tickets.CONFIRM, user.id, email)
     mail.send_template(
@@ -111,6 +117,6 @@ def confirm(token: str) -> None:
         raise Conflict("This e-mail has an account by now.", code="email_taken") from None
 
 
-def tell_known(session: Session, email: str) -> None:
+def tell_known(session: Session, user: User) -> None:
     """Mail somebody who has an account that their address was given for another."""
-    mail.send_template(session, email, "auth_known_email", link=mail.link("/"))
+    mail.send_template(session, user.email, "auth_known_email", link=mail.link("/"))

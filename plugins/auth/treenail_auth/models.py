@@ -96,4 +96,4 @@ class Throttle(Global, Model):
     key: Mapped[str] = mapped_column(String(80), primary_key=True)
     tries: Mapped[int] = mapped_column(default=1)
     seen_at: Mapped[datetime] = mapped_column(index=True)
-    blocked_until: Mapped[datetime]
+    blocked_until: Mapped[datetime | None]

@@ -34,7 +34,7 @@ def change(person: Principal, ip: str, changes: dict[str, Any]) -> User:
         user.name = changes.get("name", user.name)
         if known and hashed:
             _replace_password(session, person, known, hashed)
-        if "email" in changes and changes["email"] != user.email:
+        if "email" in changes:
             emails.ask_to_change(session, user, changes["email"])
         return user
 

@@ -12,7 +12,7 @@ from treenail.events import emit
 from treenail.models import User
 
 from treenail_auth import credentials, emails, passwords, sessions, strength, tickets
-from treenail_auth.models import Ticket
+from treenail_auth.models import Password, Ticket
 
 FORGOTTEN = "password.forgotten"
 RESET = "password_reset"
@@ -47,6 +47,7 @@ def reset(token: str, password: str) -> None:
     strength.check(password, user.email, user.name)
     hashed = passwords.hash_password(password)
     with system_session("reset password") as session:
+        session.get(Password, user.id, with_for_update=True)  # before tickets, as everywhere
         tickets.redeem(session, tickets.RESET, token)
         user = session.get_one(User, user.id)
         credentials.replace(session, user, hashed)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 
-from sqlalchemy import case, exists, select, update
+from sqlalchemy import case, exists, or_, select, update
 from sqlalchemy.orm import Session
 from treenail import platform
 from treenail.clock import utcnow
@@ -63,22 +63,21 @@ def count(found: Counters) -> None:
 
 def forgive(session: Session, found: Counters) -> None:
     """Take the try back: it succeeded; what the account had failed before is forgotten."""
-    now = utcnow()
     for counter in sorted(found, key=lambda c: c.key):
         left = Throttle.tries - 1 if counter.free == FREE_OF_ADDRESS else 0
         undone = update(Throttle).where(Throttle.key == counter.key)
-        session.execute(undone.values(tries=left, blocked_until=now))
+        session.execute(undone.values(tries=left, blocked_until=None))
 
 
 def _count(session: Session, counter: Counter, now: datetime) -> None:
     quiet = Throttle.seen_at < now - QUIET
     tries = case((quiet, 1), else_=Throttle.tries + 1)
-    changes = {"tries": tries, "seen_at": now, "blocked_until": now}
-    free = Throttle.blocked_until <= now
+    free = or_(Throttle.blocked_until.is_(None), Throttle.blocked_until <= now)
+    changes = {"tries": tries, "seen_at": now}
     counted = upsert(session, Throttle, {"key": counter.key}, changes, where=free)
     row = session.get_one(Throttle, counter.key)
     if not counted:
-        after = ceil((row.blocked_until - now).total_seconds())
+        after = ceil(((row.blocked_until or now) - now).total_seconds())
         raise TooManyRequests(max(after, 1), counter.free, code="too_many_attempts")
     if row.tries >= counter.free:
         doublings = min(row.tries - counter.free + 1, 10)

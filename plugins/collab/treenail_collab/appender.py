@@ -61,7 +61,7 @@ class Appender:
 
     def _parameters(self, row: Row) -> Any:
         converted = {name: convert(row[name]) for name, convert in self._converters.items()}
-        order = self._compiled.positiontup  # type: ignore[attr-defined]
+        order = self._compiled.positiontup
         return converted if order is None else [converted[name] for name in order]
 
     def _discard(self) -> None:

@@ -1,5 +1,8 @@
 """Share links: what they give, to whom, until when, and what revoking takes back."""
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -169,6 +172,26 @@ def test_passwords_can_be_tried_only_so_often(share, stranger):
         assert stranger.post(address, {"password": "oak"}).status == 200
 
 
+def test_passwords_tried_at_once_are_counted_too(app, share):
+    _, address = share(password="oak")
+    callers = [make_person(app) for _ in range(TRIES + 5)]
+    with ThreadPoolExecutor(len(callers)) as pool:
+        answers = pool.map(lambda caller: caller.post(address, {"password": "elm"}), callers)
+        statuses = Counter(answer.status for answer in answers)
+    assert statuses == {403: TRIES, 429: 5}
+
+
+def test_one_who_opens_a_link_many_times_at_once_gets_one_grant(app, tenant, document, share):
+    _, address = share()
+    person = make_person(app)
+    callers = [replace(person) for _ in range(6)]
+    with ThreadPoolExecutor(len(callers)) as pool:
+        answers = pool.map(lambda caller: caller.post(address).status, callers)
+        assert {*answers} == {200}
+    grants = tenant.owner.get(f"/documents/{document}/grants").json["items"]
+    assert [grant["userId"] for grant in grants].count(person.user_id) == 1
+
+
 def test_the_right_password_starts_the_count_anew(share, stranger):
     _, address = share(password="oak")
     for _ in range(2):
@@ -204,6 +227,7 @@ def test_a_link_goes_with_its_document(tenant, document, share, stranger):
         ({"role": "owner"}, "role"),
         ({"role": "viewer", "expiresAt": "2020-01-01T00:00:00Z"}, "expiresAt"),
         ({"role": "viewer", "expiresAt": "2030-01-01"}, "expiresAt"),
+        ({"role": "viewer", "expiresAt": "9999-12-31T23:59:59-01:00"}, "expiresAt"),
         ({"role": "viewer", "password": ""}, "password"),
         ({"role": "viewer", "password": "x" * 201}, "password"),
     ],
@@ -213,6 +237,7 @@ def test_bad_links_are_refused_by_field(tenant, document, body, field):
     assert (answer.status, list(answer.json["errors"])) == (422, [field])
 
 
+DONE = {"POST": 201, "GET": 200, "DELETE": 204}
 ADDRESSES = [("POST", ""), ("GET", ""), ("DELETE", ""), ("DELETE", "/{link}")]
 
 
@@ -227,11 +252,7 @@ def test_owners_of_the_document_alone_share_it(tenant, document, share, method, 
         tenant.owner.put(f"/documents/{document}/grants/{bob.user_id}", {"role": role})
     body = {"role": "viewer"} if method == "POST" else None
     path = f"/documents/{document}/links{tail.format(link=link_id)}"
-    assert bob.call(method, path, body).status == (status or bob_may(method))
-
-
-def bob_may(method):
-    return {"POST": 201, "GET": 200, "DELETE": 204}[method]
+    assert bob.call(method, path, body).status == (status or DONE[method])
 
 
 @pytest.mark.parametrize(("method", "tail"), ADDRESSES)

@@ -49,6 +49,7 @@ def titles(caller, path, **query):
         ("éTÉ", ["Été"]),
         ("strasse", ["Große Straße"]),
         ("½ I", ["½ inch"]),
+        ("OFFICE", ["Oﬃce"]),
         ("100%", ["100% oak"]),
         ("%", ["100% oak"]),
         ("_", ["a_b"]),
@@ -59,7 +60,7 @@ def titles(caller, path, **query):
 )
 def test_a_title_is_found_by_any_part_of_it(tenant, workspace, make, q, wanted):
     every = ["Roof", "ROOF truss", "Настил", "Été", "Große Straße", "½ inch", "100% oak", "a_b"]
-    every.append("back\\slash")
+    every += ["back\\slash", "Oﬃce"]
     make(*every)
     q = q.replace("1/2", "½")
     for path in ("/documents", f"/workspaces/{workspace}/documents"):

@@ -3,7 +3,7 @@
 from datetime import UTC
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, or_, select
 from treenail.contributions import Event
 from treenail.db import TenantSession
 from treenail.ids import is_id
@@ -37,21 +37,18 @@ def record(session: TenantSession, event: Event) -> None:
     )
 
 
-def feed(by: Principal, workspace_id: str) -> Select[Any]:
+def feed(by: Principal, workspace_id: str) -> Any:
     """Select the activities that the principal may see, each with its actor's name.
 
     Of documents one doesn't see, nothing; of links, only to who may share the document; of
     documents that are gone, what happened to them stays to be seen.
     """
     of_links = Activity.type.startswith("link.", autoescape=True)
-    return (
-        select(Activity, User.name)
-        .outerjoin(User, User.id == Activity.actor_id)
-        .where(
-            Activity.workspace_id == workspace_id,
-            or_(~_about(), _about(condition(by, "document:read"))),
-            or_(~of_links, _about(condition(by, "document:share"))),
-        )
+    found = select(Activity, User.name).outerjoin(User, User.id == Activity.actor_id)
+    return found.where(
+        Activity.workspace_id == workspace_id,
+        or_(~_about(), _about(condition(by, "document:read"))),
+        or_(~of_links, _about(condition(by, "document:share"))),
     )
 
 

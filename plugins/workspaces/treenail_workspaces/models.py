@@ -63,7 +63,7 @@ class Document(Identified, Tenanted, Model):
     )
     workspace_id: Mapped[str] = mapped_column(uuid_type())
     title: Mapped[str] = mapped_column(String(300))
-    title_key: Mapped[str] = mapped_column(KeyText)
+    title_key: Mapped[str] = mapped_column(KeyText, server_default="")
     kind: Mapped[str] = mapped_column(String(20))
     mode: Mapped[str] = mapped_column(String(20), default="crdt")
     created_by: Mapped[str] = mapped_column(uuid_type())

@@ -1,6 +1,6 @@
 """Shapes of workspaces, members and documents."""
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from marshmallow import fields, validate
@@ -177,14 +177,18 @@ class ActivitySchema(Schema):
 
 
 class Day(fields.Date):
-    """A day, or the one that a moment falls on in UTC."""
+    """A day of our time, or the one that a moment falls on in UTC."""
+
+    def __init__(self, **options: Any) -> None:
+        in_our_time = validate.Range(date(1970, 1, 1), date(2999, 12, 31))
+        super().__init__(validate=in_our_time, **options)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> date:
         if "T" not in value:
             found: date = super()._deserialize(value, attr, data, **options)
             return found
         moment: datetime = Moment().deserialize(value)
-        return moment.astimezone(UTC).date()
+        return moment.date()
 
 
 class AnalyticsQuery(Schema):

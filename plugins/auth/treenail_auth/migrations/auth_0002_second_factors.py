@@ -51,7 +51,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(length=80), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("seen_at", Timestamp(timezone=True), nullable=False),
-        sa.Column("blocked_until", Timestamp(timezone=True), nullable=False),
+        sa.Column("blocked_until", Timestamp(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_auth_throttles")),
     )
     op.create_index(op.f("ix_auth_throttles_seen_at"), "auth_throttles", ["seen_at"])

@@ -22,19 +22,18 @@ INDEXES = {
 
 
 def upgrade() -> None:
-    op.add_column("workspaces_documents", sa.Column("title_key", KEY, nullable=True))
+    # With a default, because SQLite adds no other column that can't be null to what has rows.
+    column = sa.Column("title_key", KEY, nullable=False, server_default="")
+    op.add_column("workspaces_documents", column)
     _fill()
-    with op.batch_alter_table("workspaces_documents") as batch_op:
-        batch_op.alter_column("title_key", existing_type=KEY, nullable=False)
-        for name, columns in INDEXES.items():
-            batch_op.create_index(name, columns)
+    for name, columns in INDEXES.items():
+        op.create_index(name, "workspaces_documents", columns)
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("workspaces_documents") as batch_op:
-        for name in INDEXES:
-            batch_op.drop_index(name)
-        batch_op.drop_column("title_key")
+    for name in INDEXES:
+        op.drop_index(name, "workspaces_documents")
+    op.drop_column("workspaces_documents", "title_key")
 
 
 def _fill() -> None:

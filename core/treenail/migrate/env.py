@@ -5,6 +5,7 @@ from typing import Any
 from alembic import context
 from flask import current_app
 from sqlalchemy import Connection, NullPool, create_engine, event, text
+
 from treenail import platform
 from treenail.db import Model
 

@@ -22,7 +22,7 @@ from treenail.errors import ConfigurationError
 from treenail.plugin import Plugin
 from treenail.registry import Registry
 
-DIRECTORY = str(Path(__file__).parent / "alembic")
+DIRECTORY = str(Path(__file__).parent)
 VERSION_TABLE = "alembic_version_"
 migrate = Migrate(db=db, directory=DIRECTORY)
 
