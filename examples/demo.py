@@ -72,7 +72,8 @@ def main() -> None:
 
 def furnish(server: LiveServer, tenant: str, people: tuple[str, ...]) -> Rows:
     """Make a tenant with a workspace, a board and a diagram, unless it is there."""
-    owner = [Client(server, email) for email in people][0]
+    clients = [Client(server, email) for email in people]
+    owner = clients[0]
     mine = owner("GET", "/tenants")["items"]
     if not mine:
         mine = [owner("POST", "/tenants", {"name": tenant})]

@@ -22,8 +22,8 @@ def serialize(node: XmlFragment | XmlElement | XmlText) -> str:
     inner = "".join(serialize(child) for child in node.children)
     if not isinstance(node, XmlElement):
         return inner
-    attributes = {name: value for name, value in node.attributes}  # noqa: C416  not a mapping
-    return f"<{node.tag}{_attributes(attributes)}>{inner}</{node.tag}>"
+    attributes: Any = node.attributes
+    return f"<{node.tag}{_attributes(dict(attributes))}>{inner}</{node.tag}>"
 
 
 def _formatted(text: Any, formats: dict[str, Any]) -> str:
