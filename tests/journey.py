@@ -36,6 +36,12 @@ class Person:
         return answer
 
 
+def plain(mail: Any) -> str:
+    """What a mail says, for those who read no HTML."""
+    text: str = mail.get_body(("plain",)).get_content()
+    return text
+
+
 class Journey:
     """A tenant at work on a live server."""
 
@@ -96,7 +102,8 @@ class Journey:
         deadline = monotonic() + within
         while monotonic() < deadline:
             for mail in reversed(self.mails()):
-                if mail["To"] == email and (found := re.search(r"token=(\S+)", mail.get_content())):
+                text = mail.get_body(("plain",)).get_content() if mail["To"] == email else ""
+                if found := re.search(r"/invitations/accept\?token=(\S+)", text):
                     return found[1]
             sleep(0.05)
-        raise AssertionError(f"no mail for {email} within {within} s")
+        raise AssertionError(f"no invitation for {email} within {within} s")

@@ -86,9 +86,8 @@ def life(deployment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
     places = {key: outside / key for key in ("HOME", "TMPDIR", "XDG_RUNTIME_DIR", "PWD")}
     for place in places.values():
         place.mkdir()
-    with contextlib.chdir(places["PWD"]):
-        server = LiveServer(deployment | {key: str(place) for key, place in places.items()})
-        server.start()
+    settings = deployment | {key: str(place) for key, place in places.items()}
+    with contextlib.chdir(places["PWD"]), LiveServer(settings) as server:
         journey = Journey(server)
         journey.member()
         client = open_socket(journey)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from journey import Journey, Person
+from journey import Journey, Person, plain
 from program import ROOT, install, treenail
 from treenail.registry import FIRST_PARTY
 from treenail.testing import LiveServer
@@ -71,7 +71,7 @@ def mailed(journey: Journey, words: str, within: float = 10) -> Any:
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         for mail in journey.mails():
-            if words in mail.get_content():
+            if words in plain(mail):
                 return mail
         time.sleep(0.05)
     raise AssertionError(f"no mail says {words!r}")
@@ -117,7 +117,7 @@ def test_its_event_reaches_its_subscription(journey: Journey, bob: Person):
     assert sent["mailedAt"] is None
     mail = mailed(journey, "The beams are cut.")
     assert mail["To"] == bob.email
-    assert mail.get_content().rstrip().endswith("Yours, the joinery")
+    assert plain(mail).rstrip().endswith("Yours, the joinery")
     assert bob.call("GET", f"/greetings/{sent['id']}", expect=200)["mailedAt"] is not None
 
 

@@ -6,35 +6,8 @@ from datetime import timedelta
 import pytest
 import time_machine
 from treenail.clock import utcnow
-from treenail.contributions import Delivery, Rule
-from treenail.plugin import Plugin, hookimpl
-from treenail_workspaces.models import Document
+from treenail.contributions import Delivery
 from treenail_workspaces.tasks import record_activity
-
-HIDDEN = "hidden"
-
-
-class Curtain(Plugin):
-    """Nobody but owners of the tenant sees documents of this title."""
-
-    name = "curtain"
-    version = "1.0"
-
-    @hookimpl
-    def rules(self, principal, permission, resource_type):
-        """A deny."""
-        if resource_type.name == "document" and not principal.is_owner:
-            yield Rule("deny", Document.title == HIDDEN, "behind the curtain")
-
-
-@pytest.fixture(scope="module")
-def plugins():
-    return {"curtain": Curtain}
-
-
-@pytest.fixture(scope="module")
-def environ():
-    return {"TREENAIL_PLUGINS": "rbac,workspaces,curtain"}
 
 
 @pytest.fixture
@@ -111,16 +84,6 @@ def test_the_feed_goes_with_its_workspace(tenant, workspace, document, feed, run
     tenant.owner.delete(f"/workspaces/{workspace}")
     run_tasks()  # what happened last has no feed to go to any more
     assert tenant.owner.get(f"/workspaces/{workspace}/activity").status == 404
-
-
-def test_nothing_is_told_of_documents_one_does_not_see(tenant, workspace, document, feed):
-    bob = tenant.member("member")
-    tenant.owner.put(f"/workspaces/{workspace}/members/{bob.user_id}", {"role": "owner"})
-    assert "document.created" in types(feed(bob))
-    tenant.owner.patch(f"/documents/{document}", {"title": HIDDEN})
-    tenant.owner.post(f"/documents/{document}/links", {"role": "viewer"})
-    assert types(feed(bob)) == ["role.granted", "workspace.created"]
-    assert {"document.created", "document.updated", "link.created"} <= {*types(feed(tenant.owner))}
 
 
 PLACES = ("activity", "analytics")
