@@ -102,7 +102,7 @@ class Journey:
         deadline = monotonic() + within
         while monotonic() < deadline:
             for mail in reversed(self.mails()):
-                text = mail.get_body(("plain",)).get_content() if mail["To"] == email else ""
+                text = plain(mail) if mail["To"] == email else ""
                 if found := re.search(r"/invitations/accept\?token=(\S+)", text):
                     return found[1]
             sleep(0.05)
