@@ -13,8 +13,11 @@ from treenail.events import emit
 from treenail.ids import uuid7
 from treenail.models import OWNER, SPACES, Activation, Membership, Tenant, User, email_key
 from treenail.permissions import TENANT
-from treenail.principal import Principal
+from treenail.principal import Principal, require_fresh
 from treenail.provisioning import provision
+
+POWERFUL = frozenset({OWNER, "admin"})
+"""Roles that are given only by somebody who just proved who they are."""
 
 
 def create_tenant(
@@ -92,6 +95,8 @@ def change_member(
     found = member(session, user_id)
     if role is not None and role != found.role:
         check_role(role)
+        if role in POWERFUL:
+            require_fresh(by)
         _check_owner_change(session, by, found, OWNER in (role, found.role))
         found.role = role
     if spaces is not None:

@@ -2,12 +2,15 @@
 
 import re
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import SMTP
 
 import pytest
 import time_machine
 from treenail.clock import utcnow
 from treenail.testing import TestTenant
 from treenail.testing.callers import make_person
+from treenail_rbac import invitations
 
 
 @pytest.fixture
@@ -76,3 +79,23 @@ def test_members_cannot_invite_and_strangers_see_nothing(tenant, other_tenant, i
     assert tenant.member("member").post(path, body).status == 403
     assert other_tenant.owner.post(path, body).status == 404
     assert other_tenant.owner.get(path).status == 404
+
+
+def test_an_invitation_is_recognised_without_being_used(app, tenant: TestTenant, invite):
+    bob = make_person(app)
+    _, token = invite(tenant.owner, tenant, bob.email)
+    with app.app_context():
+        assert invitations.invites(token, bob.email.upper()) is True
+        assert invitations.invites(token, "eve@example.com") is False
+        assert invitations.invites("unknown", bob.email) is None
+    assert bob.post("/invitations/accept", {"token": token}).status == 200
+    with app.app_context():
+        assert invitations.invites(token, bob.email) is False
+
+
+def test_the_mail_says_who_invites_whereto_and_escapes_names(app, tenant: TestTenant, invite):
+    invite(tenant.owner, tenant, make_person(app).email)
+    path = sorted((app.extensions["treenail"].settings.data_dir / "mail").glob("*.eml"))[-1]
+    message = message_from_bytes(path.read_bytes(), policy=SMTP)
+    assert message["Subject"] == "You are invited to Ash & Oak"
+    assert "Ash &amp; Oak" in message.get_body(("html",)).get_content()

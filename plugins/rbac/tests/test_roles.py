@@ -1,7 +1,11 @@
 """Roles in the tenant, and what they bring."""
 
+import pytest
+from treenail.errors import Forbidden
+from treenail.principal import Principal
 from treenail.testing import TestTenant
 from treenail.testing.callers import make_person
+from treenail_rbac import ceilings
 
 
 def check(caller, *permissions):
@@ -65,3 +69,10 @@ def test_roles_and_the_callers_permissions_are_listed(tenant: TestTenant):
     me = tenant.member("member").get("/me").json["user"]
     assert me["permissions"] == ["member:read", "tenant:read"]
     assert make_person(tenant.app).get("/me").json["user"]["permissions"] is None
+
+
+def test_a_powerful_role_wants_a_fresh_proof():
+    stale = Principal("u", "s", "a@example.com", "Ann")
+    with pytest.raises(Forbidden, match="prove once more"):
+        ceilings.require_fresh_for(stale, "admin")
+    ceilings.require_fresh_for(stale, "member")

@@ -3,7 +3,15 @@
 from sqlalchemy.orm import Session
 from treenail import permissions, platform
 from treenail.errors import Invalid, PermissionDenied
-from treenail.principal import Principal
+from treenail.principal import Principal, require_fresh
+
+POWERFUL = frozenset({"owner", "admin"})
+
+
+def require_fresh_for(principal: Principal, role: str) -> None:
+    """Raise 403 ``reauthentication_required`` before a powerful role is given."""
+    if role in POWERFUL:
+        require_fresh(principal)
 
 
 def check_role(resource_type: str, role: str) -> None:

@@ -32,6 +32,7 @@ def invite(session: TenantSession, by: Principal, data: dict[str, Any]) -> Invit
     latter the role is one in that workspace, and whoever is new joins the tenant as guest.
     """
     _check(session, by, data["role"], data.get("workspace_id"))
+    ceilings.require_fresh_for(by, data["role"])
     tenant = session.get_one(Tenant, session.tenant_id)
     if data.get("spaces") is not None:
         tenants.checked_spaces(data["spaces"], tenant.kind)
@@ -79,6 +80,16 @@ def accept(identity: Identity, token: str) -> tuple[str, str]:
         return _join(session, found, inviter, identity.user_id)
 
 
+def invites(token: str, email: str) -> bool | None:
+    """Whether the token is an open invitation of this address; None for one unknown here."""
+    with system_session("look at invitation", read_only=True) as session:
+        found = session.scalar(select(Invitation).where(Invitation.token_hash == _hash(token)))
+    if found is None:
+        return None
+    is_open = found.accepted_at is None and found.expires_at > utcnow()
+    return is_open and found.email_key == email_key(email)
+
+
 def _join(
     session: TenantSession, found: Invitation, inviter: Principal, user_id: str
 ) -> tuple[str, str]:
@@ -124,13 +135,16 @@ def _inviter(session: Session, found: Invitation) -> Principal:
 def _send(
     session: TenantSession, made: Invitation, tenant: Tenant, by: Principal, token: str
 ) -> None:
-    address = mail.link(f"/invitations/accept?token={token}")
-    days = LIFETIME.days
-    text = (
-        f"{by.name} invites you to {tenant.name} as {made.role}.\n\n"
-        f"Accept within {days} days:\n{address}\n"
+    mail.send_template(
+        session,
+        made.email,
+        "rbac_invitation",
+        inviter=by.name,
+        tenant=tenant.name,
+        role=made.role,
+        days=LIFETIME.days,
+        link=mail.link(f"/invitations/accept?token={token}"),
     )
-    mail.send(session, made.email, f"You are invited to {tenant.name}", text)
 
 
 def _hash(token: str) -> bytes:

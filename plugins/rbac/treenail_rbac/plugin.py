@@ -10,7 +10,7 @@ from treenail.permissions import TENANT
 from treenail.plugin import Plugin, hookimpl
 from treenail.principal import Principal
 
-from treenail_rbac import hierarchy, rules
+from treenail_rbac import hierarchy, invitations, rules
 from treenail_rbac.routes import blueprint
 from treenail_rbac.schemas import GrantEvent, InvitationEvent
 
@@ -64,6 +64,11 @@ class Rbac(Plugin):
     ) -> Iterable[Rule]:
         """A role in the tenant, or a grant anywhere up the parent chain."""
         return rules.rules(principal, permission, resource_type)
+
+    @hookimpl(optionalhook=True)
+    def is_invited(self, token: str, email: str) -> bool | None:
+        """Auth's question, where registration is by invitation only."""
+        return invitations.invites(token, email)
 
     @hookimpl
     def describe_principal(self, session: Session, principal: Principal) -> Mapping[str, Any]:
