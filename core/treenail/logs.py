@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard error, never a secret in it."""
+"""Logs: one JSON object a line on standard error (in colours on a terminal), never a secret."""
 
 import logging
 import re
@@ -28,7 +28,11 @@ def configure(level: str) -> None:
         redact,
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
@@ -38,7 +42,7 @@ def configure(level: str) -> None:
         structlog.stdlib.ProcessorFormatter(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
+                _renderer(),
             ],
             foreign_pre_chain=shared,
         )
@@ -59,6 +63,12 @@ class StandardError(logging.StreamHandler[TextIO]):
         """Write a record."""
         self.stream = sys.stderr
         super().emit(record)
+
+
+def _renderer() -> Any:
+    if sys.stderr is not None and sys.stderr.isatty():
+        return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    return structlog.processors.JSONRenderer()
 
 
 def redact(logger: Any, method: str, fields: Fields) -> Fields:

@@ -26,7 +26,9 @@ def serve(host: str, port: int, migrate: bool) -> None:
         _migrate()
     from treenail.app import create_app
 
-    Server(create_app(), f"{host}:{port}").run()
+    server = Server(create_app(), f"{host}:{port}")
+    click.echo(f"Treenail serves http://{host}:{port}/api/v1, to browse /api/v1/docs", err=True)
+    server.run()
 
 
 @click.command()
