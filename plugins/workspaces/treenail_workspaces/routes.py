@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from flask import Blueprint
 from treenail.db import session
 from treenail.permissions import visible
-from treenail.web import Page, PageRequest, endpoint, paginate, permission, principal
+from treenail.web import Page, PageRequest, endpoint, fresh, paginate, permission, principal
 
 from treenail_workspaces import listing, services
 from treenail_workspaces.models import Document, Workspace
@@ -60,7 +60,7 @@ def change_workspace(workspace_id: str, body: dict[str, Any]) -> Workspace:
 
 
 @blueprint.delete("/workspaces/<id:workspace_id>")
-@endpoint(permission("workspace:delete", of="workspace_id"))
+@endpoint(fresh(permission("workspace:delete", of="workspace_id")))
 def delete_workspace(workspace_id: str) -> None:
     """Remove a workspace with its documents."""
     services.delete_workspace(session(), workspace_id)

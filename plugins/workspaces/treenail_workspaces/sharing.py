@@ -8,7 +8,7 @@ from sqlalchemy.orm import contains_eager
 from treenail.db import session
 from treenail.models import User
 from treenail.web import Page, PageRequest, endpoint, paginate, permission, principal
-from treenail_rbac import grants
+from treenail_rbac import ceilings, grants
 from treenail_rbac.models import Grant
 
 from treenail_workspaces import link_grants
@@ -28,6 +28,7 @@ def _add_addresses(kind: str, path: str, reading: str, managing: str) -> None:
 
     def given(resource_id: str, user_id: str, body: dict[str, Any]) -> Grant:
         """Give a member a role."""
+        ceilings.require_fresh_for(principal(), body["role"])
         made = grants.grant(session(), principal(), kind, resource_id, user_id, body["role"])
         link_grants.keep(session(), made)
         made.user = session().get_one(User, user_id)
