@@ -22,7 +22,7 @@ install: $(VENV)/installed ## Make the virtual environment
 develop: $(VENV)/developed ## And what tests, lint and benchmarks need
 
 test: $(VENV)/developed ## The whole suite
-	$(BIN)/pytest -n $(or $(WORKERS),auto) --dist loadfile -m "not long" $(ARGS)
+	$(BIN)/pytest -n $(or $(WORKERS),auto) --dist loadfile $(ARGS)
 
 test-long: $(VENV)/developed ## Fault and simulation rounds in full
 	$(BIN)/pytest -n $(or $(WORKERS),auto) --dist loadfile -m long $(ARGS)
