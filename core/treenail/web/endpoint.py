@@ -12,6 +12,7 @@ from functools import update_wrapper
 from typing import Any
 
 from flask import Response, request
+from sqlalchemy import inspect
 
 from treenail import idempotency, permissions
 from treenail.db import bind_tenant, db
@@ -20,7 +21,7 @@ from treenail.idempotency import Use
 from treenail.principal import Identity, require_fresh
 from treenail.schemas import Schema
 from treenail.web import body as bodies
-from treenail.web import caller, once
+from treenail.web import caller, etags, once
 from treenail.web.access import Access
 from treenail.web.pages import Page, PageQuery, PageRequest
 
@@ -46,6 +47,8 @@ class Endpoint:
             use = self._admit(arguments, stack)
             if use and (replayed := once.replay(use)):
                 return replayed
+            if "If-Match" in request.headers and request.method not in READS:
+                _require_match(arguments)
             answer = self._respond(self.view(**self._input(arguments)))
             if use:
                 answer = once.keep(use, answer)
@@ -102,11 +105,32 @@ class Endpoint:
         if isinstance(result, Page):
             items = schema.dump(result.items, many=True)
             return {"items": items, "nextCursor": result.next_cursor}, status
-        return schema.dump(result), status
+        document = schema.dump(result)
+        return etags.answer(document, status) if self.tagged else (document, status)
+
+    @property
+    def tagged(self) -> bool:
+        """Whether its answers carry an entity tag."""
+        return self.answers is not None and not self.paged and etags.is_tagged(self.answers)
+
+    def document(self, arguments: dict[str, Any]) -> Any:
+        """What it would answer now; the row it shows stays so until the transaction ends."""
+        row = self.view(**arguments)
+        if inspect(row, raiseerr=False) is not None:
+            db.session.refresh(row, with_for_update={"key_share": True})
+        return self.answers().dump(row) if self.answers else None
 
     def _commit(self) -> None:
         if self.access.kind == "permission":
             db.session.commit()
+
+
+def _require_match(arguments: dict[str, Any]) -> None:
+    shown = etags.shown_here()
+    document = None
+    if isinstance(shown, Endpoint) and shown.tagged and shown.access.kind == "permission":
+        document = shown.document(arguments)
+    etags.require(document)
 
 
 def _hold(use: Use | None, stack: ExitStack) -> None:
