@@ -17,8 +17,9 @@ from treenail.errors import ConfigurationError
 from treenail.platform import Platform
 from treenail.plugin import Plugin
 from treenail.tasks import Hints
-from treenail.web import openapi, platform_routes, problems, requests
+from treenail.web import cors, openapi, platform_routes, problems, requests
 from treenail.web.converters import IdConverter
+from treenail.web.proxies import TrustedProxies
 
 API = "/api/v1"
 log = structlog.get_logger("treenail.app")
@@ -83,7 +84,11 @@ def create_app(
 
 
 def _mount(app: Flask, loaded: registry.Registry) -> None:
+    app.wsgi_app = TrustedProxies(  # type: ignore[method-assign]
+        app.wsgi_app, loaded.settings.trusted_proxies
+    )
     requests.install(app)
+    cors.install(app, loaded.settings.cors_origins)
     problems.install(app)
     app.register_blueprint(platform_routes.root)
     for name in loaded.plugins:

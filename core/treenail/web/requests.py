@@ -16,9 +16,11 @@ LONG = 22  # characters of 128 bits in base64
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+HSTS = "max-age=31536000"
 log = structlog.get_logger("treenail.web")
 
 
@@ -41,6 +43,8 @@ def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = trace.current().request_id or ""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers["Strict-Transport-Security"] = HSTS
     log.info(
         "request",
         method=request.method,
