@@ -10,9 +10,10 @@ from flask.json.provider import JSONProvider
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import configure_mappers
 
-from treenail import logs, migrate, registry, secrets, settings
+from treenail import logs, metrics, migrate, registry, secrets, settings
 from treenail.core import Core
 from treenail.db import base, db, engines
+from treenail.deliveries import backlog
 from treenail.errors import ConfigurationError
 from treenail.platform import Platform
 from treenail.plugin import Plugin
@@ -79,6 +80,9 @@ def create_app(
         platform.validate()
         db.engine.dispose()  # a connection must not be shared with a process forked later
     app.extensions["treenail.hints"] = Hints(app, loaded.settings)
+    app.extensions[metrics.EXTENSION] = metrics.Metrics()
+    about = "Events on their way to a subscriber."
+    metrics.watch(app, "treenail_deliveries", about, "status", backlog.counts)
     _mount(app, loaded)
     return app
 

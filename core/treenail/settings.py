@@ -132,6 +132,9 @@ class CoreSettings(Section):
     smtp_url: str = setting(Address("smtp", "smtps"), "", "absent: .eml files", secret=True)
     mail_from: str = setting(fields.Str(), "Treenail <no-reply@localhost>", "sender of mail")
     mail_templates: str = setting(Folder(), "", "folder whose mail templates come first")
+    metrics_token: str = setting(
+        fields.Str(validate=validate.Length(16)), "", "opens /metrics to others", secret=True
+    )
     log_level: str = setting(
         fields.Str(validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
         "INFO",

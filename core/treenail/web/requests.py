@@ -5,9 +5,9 @@ import time
 from contextlib import ExitStack
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 
-from treenail import trace
+from treenail import metrics, trace
 from treenail.ids import is_id, uuid7
 from treenail.logs import SECRET_KEYS
 
@@ -45,12 +45,17 @@ def _finish(response: Response) -> Response:
         response.headers.setdefault(name, value)
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = HSTS
+    seconds = time.perf_counter() - g.started
+    rule = request.url_rule
+    if rule is None or not rule.websocket:  # a socket's life is no answer's time
+        route = rule.rule if rule else None
+        metrics.of(current_app).observe(route, request.method, response.status_code, seconds)
     log.info(
         "request",
         method=request.method,
         path=_path(),
         status=response.status_code,
-        ms=round((time.perf_counter() - g.started) * 1000, 2),
+        ms=round(seconds * 1000, 2),
     )
     return response
 
