@@ -119,6 +119,10 @@ def test_a_disabled_plugin_keeps_its_tables_and_comes_back(build, shipping: Ship
     assert upgraded(build(shipping("oak"), check_database=False)) == ["core", "oak"]
 
 
+HEAD = max(path.stem for path in Path(migrate.__file__).parents[1].glob("migrations/core_*.py"))
+UP_TO_DATE = f"core: {HEAD[:9]}\n"
+
+
 def _treenail(environ: Mapping[str, str], *words: str) -> subprocess.Popen[str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("TREENAIL_")}
     command = [sys.executable, "-m", "treenail", *words]
@@ -144,7 +148,7 @@ def empty(backend, tmp_path: Path) -> dict[str, str]:
 def test_two_upgrades_at_once_agree(empty: dict[str, str]):
     running = [_treenail(empty, "db", "upgrade") for _ in range(3)]
     results = [(process.communicate(timeout=60), process.returncode) for process in running]
-    assert results == [(("core: core_0001\n", ""), 0)] * 3
+    assert results == [((UP_TO_DATE, ""), 0)] * 3
     assert treenail(empty, "plugins", "check")[:2] == (0, "1 plugins are well\n")
 
 
@@ -159,7 +163,7 @@ def test_a_migrator_waits_for_another(empty: dict[str, str]):
             while not other.execute(waiting).fetchone()[0]:
                 assert process.poll() is None
             other.execute("SELECT pg_advisory_unlock_all()")
-            assert process.communicate(timeout=60) == ("core: core_0001\n", "")
+            assert process.communicate(timeout=60) == (UP_TO_DATE, "")
 
 
 @pytest.mark.parametrize(

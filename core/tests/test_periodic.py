@@ -44,7 +44,8 @@ def environ():
 
 
 @pytest.fixture(autouse=True)
-def _clean(app):
+def _clean(app, monkeypatch):
+    monkeypatch.delitem(app.extensions["treenail"].periodic_tasks, "core.idempotency_keys")
     RUNS.clear()
     BEHAVE[0] = lambda: None
     with app.app_context(), system_session("test") as session:

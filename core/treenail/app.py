@@ -10,15 +10,17 @@ from flask.json.provider import JSONProvider
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import configure_mappers
 
-from treenail import logs, migrate, registry, secrets, settings
+from treenail import logs, metrics, migrate, registry, secrets, settings
 from treenail.core import Core
 from treenail.db import base, db, engines
+from treenail.deliveries import backlog
 from treenail.errors import ConfigurationError
 from treenail.platform import Platform
 from treenail.plugin import Plugin
 from treenail.tasks import Hints
-from treenail.web import openapi, platform_routes, problems, requests
+from treenail.web import cors, openapi, platform_routes, problems, requests
 from treenail.web.converters import IdConverter
+from treenail.web.proxies import TrustedProxies
 
 API = "/api/v1"
 log = structlog.get_logger("treenail.app")
@@ -78,12 +80,19 @@ def create_app(
         platform.validate()
         db.engine.dispose()  # a connection must not be shared with a process forked later
     app.extensions["treenail.hints"] = Hints(app, loaded.settings)
+    app.extensions[metrics.EXTENSION] = metrics.Metrics()
+    about = "Events on their way to a subscriber."
+    metrics.watch(app, "treenail_deliveries", about, "status", backlog.counts)
     _mount(app, loaded)
     return app
 
 
 def _mount(app: Flask, loaded: registry.Registry) -> None:
+    app.wsgi_app = TrustedProxies(  # type: ignore[method-assign]
+        app.wsgi_app, loaded.settings.trusted_proxies
+    )
     requests.install(app)
+    cors.install(app, loaded.settings.cors_origins)
     problems.install(app)
     app.register_blueprint(platform_routes.root)
     for name in loaded.plugins:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from flask import Blueprint
 from sqlalchemy import true
 
-from treenail import mail
-from treenail.contributions import EventType, ResourceType, Rule, Subscription
+from treenail import idempotency, mail
+from treenail.contributions import EventType, PeriodicTask, ResourceType, Rule, Subscription
 from treenail.models import OWNER, Tenant
 from treenail.plugin import Plugin, hookimpl
 from treenail.principal import Principal
@@ -54,6 +54,11 @@ class Core(Plugin):
     def subscriptions(self) -> Sequence[Subscription]:
         """Sending what the outbox holds."""
         return [Subscription("mail", (mail.QUEUED,), mail.deliver)]
+
+    @hookimpl
+    def periodic_tasks(self) -> Sequence[PeriodicTask]:
+        """Forgetting the answers of long ago."""
+        return [PeriodicTask("idempotency_keys", idempotency.DAY, idempotency.prune)]
 
     @hookimpl
     def rules(

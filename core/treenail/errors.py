@@ -85,6 +85,12 @@ class Conflict(Problem):
     status, title, code = 409, "Conflict", "conflict"
 
 
+class PreconditionFailed(Problem):
+    """The resource is no longer the one that ``If-Match`` names."""
+
+    status, title, code = 412, "Precondition Failed", "precondition_failed"
+
+
 class TooLarge(Problem):
     """The body is larger than the limit."""
 

@@ -7,9 +7,11 @@ and each plugin may have one. ``TREENAIL_<KEY>`` belongs to the core,
 
 import dataclasses
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,6 +20,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from treenail.errors import ConfigurationError
 
 PREFIX = "TREENAIL_"
+ORIGIN = re.compile(r"[a-z][a-z0-9+.\-]*://[^\s/?#@*A-Z]+")
 
 
 def setting(kind: fields.Field[Any], default: Any, doc: str, *, secret: bool = False) -> Any:
@@ -41,6 +44,27 @@ class List(fields.Field[tuple[str, ...]]):
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise ValidationError("Not a list of words.")
         return tuple(item.strip() for item in items if item.strip())
+
+
+class Origins(List):
+    """Origins as browsers send them: scheme, host and port, nothing after."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> tuple[str, ...]:
+        found = super()._deserialize(value, attr, data, **kwargs)
+        if not all(ORIGIN.fullmatch(origin) for origin in found):
+            raise ValidationError("Not a list of origins such as https://app.example.com.")
+        return found
+
+
+class Networks(List):
+    """Addresses or networks (CIDR)."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> tuple[str, ...]:
+        found = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return tuple(str(ip_network(network, strict=False)) for network in found)
+        except ValueError:
+            raise ValidationError("Not a list of addresses or networks.") from None
 
 
 class Switch(fields.Boolean):
@@ -96,8 +120,10 @@ class CoreSettings(Section):
     )
     encryption_keys: str = setting(fields.Str(), "", "id:base64,… first writes", secret=True)
     public_url: str = setting(fields.Url(require_tld=False), "", "base of links in mail")
-    cors_origins: tuple[str, ...] = setting(List(), (), "origins whose pages may call")
-    trusted_proxies: tuple[str, ...] = setting(List(), (), "proxies believed about addresses")
+    cors_origins: tuple[str, ...] = setting(Origins(), (), "origins whose pages may call")
+    trusted_proxies: tuple[str, ...] = setting(
+        Networks(), (), "addresses or CIDRs of proxies believed about the client"
+    )
     rate_limits: bool = setting(Switch(), True, "off for load tests")
     on_plugin_error: str = setting(
         fields.Str(validate=validate.OneOf(["fail", "skip"])), "fail", "when a plugin won't load"
@@ -106,6 +132,9 @@ class CoreSettings(Section):
     smtp_url: str = setting(Address("smtp", "smtps"), "", "absent: .eml files", secret=True)
     mail_from: str = setting(fields.Str(), "Treenail <no-reply@localhost>", "sender of mail")
     mail_templates: str = setting(Folder(), "", "folder whose mail templates come first")
+    metrics_token: str = setting(
+        fields.Str(validate=validate.Length(16)), "", "opens /metrics to others", secret=True
+    )
     log_level: str = setting(
         fields.Str(validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
         "INFO",

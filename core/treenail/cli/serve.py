@@ -77,6 +77,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "preload_app": True,
             "post_worker_init": lambda worker: _start(self.application),
             "worker_exit": lambda server, worker: _stop(self.application),
+            "forwarded_allow_ips": "",  # which proxies are believed, TRUSTED_PROXIES says alone
             "control_socket_disable": True,
             "loglevel": "warning",
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108

@@ -2,22 +2,26 @@
 
 A thin wrapper of our own around plain Flask views (flask-smorest would ask plugins for its
 own Blueprint class). A call goes: who, which tenant, may they, is the input good, do it,
-commit, answer.
+commit, answer. Sent again with the same ``Idempotency-Key``, it ends at "may they".
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Any
 
 from flask import Response, request
+from sqlalchemy import inspect
 
-from treenail import permissions
+from treenail import idempotency, permissions
 from treenail.db import bind_tenant, db
+from treenail.errors import NotFound
+from treenail.idempotency import Use
 from treenail.principal import Identity, require_fresh
 from treenail.schemas import Schema
 from treenail.web import body as bodies
-from treenail.web import caller
+from treenail.web import caller, etags, once
 from treenail.web.access import Access
 from treenail.web.pages import Page, PageQuery, PageRequest
 
@@ -39,34 +43,55 @@ class Endpoint:
 
     def __call__(self, **arguments: Any) -> Any:
         """Answer a request; raises `treenail.errors.Problem`."""
-        self._admit(arguments)
+        with ExitStack() as stack:
+            use = self._admit(arguments, stack)
+            if use and (replayed := once.replay(use)):
+                return replayed
+            if "If-Match" in request.headers and request.method not in READS:
+                _require_match(arguments)
+            answer = self._respond(self.view(**self._input(arguments)))
+            if use:
+                answer = once.keep(use, answer)
+            self._commit()
+            return answer
+
+    def _input(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if self.paged:
             arguments["page"] = PageRequest(**bodies.query(PageQuery, partial_of=self.query))
         if self.query:
             arguments["query"] = bodies.query(self.query, partial_of=PageQuery)
         if self.body:
             arguments["body"] = bodies.json_body(self.body)
-        answer = self._respond(self.view(**arguments))
-        self._commit()
-        return answer
+        return arguments
 
-    def _admit(self, arguments: dict[str, Any]) -> None:
+    def _admit(self, arguments: dict[str, Any], stack: ExitStack) -> Use | None:
+        """Let the caller pass, or raise; how an idempotency key is used, held by the stack."""
         if self.access.kind == "public":
-            return
+            return None
         identity = caller.identify()
         if self.access.kind == "authenticated":
-            caller.resolve(identity)
+            use = once.use_of(caller.resolve(identity), None)
+            _hold(use, stack)
         else:
-            self._authorize(identity, arguments.get(self.access.of or ""))
+            use = self._authorize(identity, arguments.get(self.access.of or ""), stack)
         if self.access.fresh:
             require_fresh(caller.principal())
+        return use
 
-    def _authorize(self, identity: Identity, target: str | None) -> None:
+    def _authorize(self, identity: Identity, target: str | None, stack: ExitStack) -> Use | None:
         of_tenant = permissions.resource_type_of(self.access.permission).in_tenant
         found = caller.resolve(identity, target if of_tenant else None)
         tenant_id = caller.require_tenant(found).tenant_id
+        use = once.use_of(found, tenant_id)
+        _hold(use, stack)  # before the transaction: on SQLite that would wait for the first
         bind_tenant(tenant_id or "", read_only=request.method in READS)
-        permissions.authorize(db.session(), found, self.access.permission, target)
+        try:
+            permissions.authorize(db.session(), found, self.access.permission, target)
+        except NotFound:
+            decision = permissions.check(db.session(), found, self.access.permission, target)
+            if decision.exists or not (use and once.removed(use)):
+                raise
+        return use
 
     def _respond(self, result: Any) -> Any:
         if isinstance(result, Response) or self.answers is None:
@@ -80,11 +105,37 @@ class Endpoint:
         if isinstance(result, Page):
             items = schema.dump(result.items, many=True)
             return {"items": items, "nextCursor": result.next_cursor}, status
-        return schema.dump(result), status
+        document = schema.dump(result)
+        return etags.answer(document, status) if self.tagged else (document, status)
+
+    @property
+    def tagged(self) -> bool:
+        """Whether its answers carry an entity tag."""
+        return self.answers is not None and not self.paged and etags.is_tagged(self.answers)
+
+    def document(self, arguments: dict[str, Any]) -> Any:
+        """What it would answer now; the row it shows stays so until the transaction ends."""
+        row = self.view(**arguments)
+        if inspect(row, raiseerr=False) is not None:
+            db.session.refresh(row, with_for_update={"key_share": True})
+        return self.answers().dump(row) if self.answers else None
 
     def _commit(self) -> None:
         if self.access.kind == "permission":
             db.session.commit()
+
+
+def _require_match(arguments: dict[str, Any]) -> None:
+    shown = etags.shown_here()
+    document = None
+    if isinstance(shown, Endpoint) and shown.tagged and shown.access.kind == "permission":
+        document = shown.document(arguments)
+    etags.require(document)
+
+
+def _hold(use: Use | None, stack: ExitStack) -> None:
+    if use:
+        stack.enter_context(idempotency.running(use))
 
 
 def endpoint(

@@ -12,6 +12,7 @@ from werkzeug.routing import Rule
 
 from treenail.contributions import EventType
 from treenail.schemas import Id, Moment
+from treenail.web import once
 from treenail.web.endpoint import Endpoint
 from treenail.web.pages import PageQuery
 
@@ -32,7 +33,7 @@ PROBLEM = {
 ERRORS = {
     "public": (400, 413, 415, 422, 429),
     "authenticated": (400, 401, 403, 404, 409, 413, 415, 422, 429),
-    "permission": (400, 401, 403, 404, 409, 413, 415, 422),
+    "permission": (400, 401, 403, 404, 409, 412, 413, 415, 422),
 }
 
 
@@ -116,12 +117,15 @@ def _tell_apart(spec: dict[str, Any]) -> None:
 
 
 def _parameters(rule: Rule, endpoint: Endpoint) -> list[dict[str, Any]]:
-    in_path = [
+    found: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in sorted(rule.arguments)
     ]
+    writes = endpoint.access.kind != "public" and once.METHODS & (rule.methods or set())
+    if writes and not rule.rule.startswith(once.EXEMPT):
+        found.append({"name": once.HEADER, "in": "header", "schema": {"type": "string"}})
     schemas = [s for s in (endpoint.query, PageQuery if endpoint.paged else None) if s]
-    return in_path + [{"in": "query", "schema": schema} for schema in schemas]
+    return found + [{"in": "query", "schema": schema} for schema in schemas]
 
 
 def _responses(endpoint: Endpoint) -> dict[str, Any]:

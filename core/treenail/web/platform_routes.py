@@ -1,5 +1,6 @@
 """Addresses of the platform itself: health, the API's description, what is installed."""
 
+import hmac
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -7,18 +8,20 @@ from typing import Any
 
 import flask_swagger_ui
 import structlog
-from flask import Blueprint, Response, current_app, send_from_directory
+from flask import Blueprint, Response, current_app, request, send_from_directory
 from marshmallow import fields
+from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 
-from treenail import inventory, platform
+from treenail import inventory, metrics, platform
 from treenail.db import system_session
-from treenail.errors import NotFound, PermissionDenied, Unavailable
+from treenail.errors import NotFound, PermissionDenied, Unauthenticated, Unavailable
 from treenail.schemas import Schema
 from treenail.web import openapi
 from treenail.web.access import authenticated, public
 from treenail.web.caller import principal
 from treenail.web.endpoint import endpoint
+from treenail.web.proxies import is_loopback
 
 root = Blueprint("root", __name__)
 blueprint = Blueprint("platform", __name__)
@@ -81,6 +84,18 @@ def readyz() -> dict[str, Any]:
     for check in registry.all("health_checks"):
         _check(check.check, check.name, failures)
     return {"status": "degraded" if failures else "ok", "failures": failures}
+
+
+@root.get("/metrics")
+@endpoint(public, status=200)
+def show_metrics() -> Response:
+    """What is measured, for Prometheus; from this machine, or with the token of the settings."""
+    token = platform.current().settings.metrics_token
+    given = request.headers.get("Authorization", "")
+    known = token and hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+    if not known and not is_loopback():
+        raise Unauthenticated("This needs the metrics token.")
+    return Response(metrics.of(current_app).text(), content_type=CONTENT_TYPE_LATEST)
 
 
 @blueprint.get("/openapi.json")

@@ -5,9 +5,9 @@ import time
 from contextlib import ExitStack
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 
-from treenail import trace
+from treenail import metrics, trace
 from treenail.ids import is_id, uuid7
 from treenail.logs import SECRET_KEYS
 
@@ -16,9 +16,11 @@ LONG = 22  # characters of 128 bits in base64
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+HSTS = "max-age=31536000"
 log = structlog.get_logger("treenail.web")
 
 
@@ -41,12 +43,19 @@ def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = trace.current().request_id or ""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers["Strict-Transport-Security"] = HSTS
+    seconds = time.perf_counter() - g.started
+    rule = request.url_rule
+    if rule is None or not rule.websocket:  # a socket's life is no answer's time
+        route = rule.rule if rule else None
+        metrics.of(current_app).observe(route, request.method, response.status_code, seconds)
     log.info(
         "request",
         method=request.method,
         path=_path(),
         status=response.status_code,
-        ms=round((time.perf_counter() - g.started) * 1000, 2),
+        ms=round(seconds * 1000, 2),
     )
     return response
 
