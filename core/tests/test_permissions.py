@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import ColumnElement, String, and_, not_, or_
+from sqlalchemy import ColumnElement, String, and_, not_, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 from treenail import permissions
 from treenail.contributions import Parent, ResourceType, Rule
@@ -220,3 +220,19 @@ def test_the_list_is_exactly_what_the_check_allows(session, somebody, rules: lis
     boards = session.query(Board).all()
     checked = {b.id for b in boards if check(session, somebody, READ, b.id).allowed}
     assert checked == {b.id for b in session.scalars(visible(somebody, READ, Board))}
+
+
+def test_a_rule_says_more_closely_why_only_when_asked(session, tenant, monkeypatch):
+    oak = session.scalars(select(Board.id).where(Board.kind == "oak")).first()
+    asked = []
+
+    def closer(session, resource_id):
+        asked.append(resource_id)
+        return "oaks of the north"
+
+    rule = Rule("allow", Board.kind == "oak", "oaks", closer)
+    monkeypatch.setattr(Timber, "said", staticmethod(lambda permission: [rule]))
+    principal = Principal("u", "s", "a@example.com", "Ann", tenant.id)
+    assert (check(session, principal, READ, oak).reason, asked) == ("oaks", [])
+    assert permissions.explain(session, principal, READ, oak).reason == "oaks of the north"
+    assert asked == [oak]

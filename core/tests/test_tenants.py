@@ -1,7 +1,33 @@
 """Tenants and memberships over REST."""
 
+import pytest
+from treenail.errors import PermissionDenied
+from treenail.plugin import Plugin, hookimpl
 from treenail.testing import Client, TestTenant
 from treenail.testing.callers import make_person
+
+
+class Guild(Plugin):
+    """Knows one more role, and one that nobody parts with."""
+
+    name = "guild"
+    version = "1.0"
+
+    @hookimpl
+    def check_role_change(self, session, principal, old, new):
+        if old == "mason":
+            raise PermissionDenied("wall:build")
+        return True if new == "mason" else None
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return {"guild": Guild}
+
+
+@pytest.fixture(scope="module")
+def environ():
+    return {"TREENAIL_PLUGINS": "guild"}
 
 
 def test_me_without_membership_has_no_tenant(app):
@@ -65,3 +91,11 @@ def test_activation_chooses_tenant_and_space(app):
     assert ann.get("/me", headers={"X-Tenant-Id": first}).json["user"]["tenantId"] == first
     denied = ann.post(f"/tenants/{second}/activate", {"space": "developer"})
     assert (denied.status, denied.code) == (403, "space_denied")
+
+
+def test_a_plugin_knows_further_roles_and_refuses_changes(tenant: TestTenant):
+    path = f"/tenants/{tenant.id}/members/{tenant.member().user_id}"
+    assert tenant.owner.patch(path, {"role": "king"}).status == 422
+    assert tenant.owner.patch(path, {"role": "mason"}).json["role"] == "mason"
+    assert tenant.owner.patch(path, {"role": "member"}).json["permission"] == "wall:build"
+    assert tenant.owner.delete(path).json["permission"] == "wall:build"

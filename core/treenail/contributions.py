@@ -58,12 +58,14 @@ class Rule:
     """One reason to allow or deny: for the rows of the resource type where ``where`` holds.
 
     For permissions in the tenant at large there is no row and ``where`` is a bare condition.
-    An unknown condition (NULL) never allows, and always denies.
+    An unknown condition (NULL) never allows, and always denies. ``explain`` says the reason
+    more closely, for one resource where the rule holds; called only when somebody asks why.
     """
 
     effect: Literal["allow", "deny"]
     where: ColumnElement[bool]
     reason: str
+    explain: Callable[[Session, str], str] | None = None
 
 
 @dataclass(frozen=True)

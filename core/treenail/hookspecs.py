@@ -100,6 +100,17 @@ class PluginSpec:
         An allow must match and no deny may. Check, list and explanation all come from here.
         """
 
+    @hookspec
+    def check_role_change(
+        self, session: Session, principal: Principal, old: str | None, new: str | None
+    ) -> bool | None:
+        """Whether a member can have the new role in the tenant, which the core may not know.
+
+        Asked before the principal changes a membership; ``new`` is None when it ends. True
+        from any plugin will do; raises `treenail.errors.PermissionDenied` when the roles
+        hold more than the principal does.
+        """
+
     # Step: called in dependency order, each in a savepoint of the one transaction. When one
     # raises, all is rolled back and the caller told which step it was.
 

@@ -5,7 +5,7 @@ conditions as a ``WHERE``, it can't disagree with the check.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -58,19 +58,39 @@ def check(
     session: Session, principal: Principal, permission: str, resource_id: str | None = None
 ) -> Decision:
     """Decide one permission, on a resource or in the tenant at large."""
+    return _decide(session, principal, permission, resource_id)[0]
+
+
+def explain(
+    session: Session, principal: Principal, permission: str, resource_id: str | None = None
+) -> Decision:
+    """Decide as `check` does, with the reason as close as the deciding rule can say it."""
+    decision, rule = _decide(session, principal, permission, resource_id)
+    if rule is None or rule.explain is None:
+        return decision
+    target = resource_id or principal.tenant_id or ""
+    return replace(decision, reason=rule.explain(session, target))
+
+
+def _decide(
+    session: Session, principal: Principal, permission: str, resource_id: str | None
+) -> tuple[Decision, Rule | None]:
     kind = resource_type_of(permission)
     model = kind.model or Tenant
     target = principal.tenant_id if kind.in_tenant else resource_id
     rules = _rules(principal, permission, kind)
     if rules is None:
-        return Decision(False, "a rule failed")
+        return Decision(False, "a rule failed"), None
     conditions = [rule.where.label(f"rule_{n}") for n, rule in enumerate(rules)]
     row = session.execute(
         select(model.id, *conditions).select_from(model).where(model.id == target)
     ).one_or_none()
     if row is None:
-        return Decision(False, "no such resource", exists=False)
-    return _weigh(rules, row[1:])
+        return Decision(False, "no such resource", exists=False), None
+    rule = _weigh(rules, row[1:])
+    if rule is None:
+        return Decision(False, "nothing grants it"), None
+    return Decision(rule.effect == "allow", rule.reason), rule
 
 
 def visible(principal: Principal, permission: str, model: type[Any]) -> Select[Any]:
@@ -126,12 +146,10 @@ def _rules(principal: Principal, permission: str, kind: ResourceType) -> list[Ru
     return rules
 
 
-def _weigh(rules: Sequence[Rule], matches: Sequence[Any]) -> Decision:
+def _weigh(rules: Sequence[Rule], matches: Sequence[Any]) -> Rule | None:
+    """The rule that decides, a deny first; None when none holds."""
     weighed = list(zip(rules, matches, strict=True))
     for rule, match in weighed:
         if rule.effect == "deny" and (match or match is None):  # as NOT NULL does in a WHERE
-            return Decision(False, rule.reason)
-    for rule, match in weighed:
-        if rule.effect == "allow" and match:
-            return Decision(True, rule.reason)
-    return Decision(False, "nothing grants it")
+            return rule
+    return next((rule for rule, match in weighed if rule.effect == "allow" and match), None)

@@ -94,10 +94,10 @@ def change_member(
     """Change a role or spaces; only owners make or unmake owners, and the last one stays."""
     found = member(session, user_id)
     if role is not None and role != found.role:
-        check_role(role)
         if role in POWERFUL:
             require_fresh(by)
         _check_owner_change(session, by, found, OWNER in (role, found.role))
+        _check_role_change(session, by, found.role, role)
         found.role = role
     if spaces is not None:
         kind = session.scalar(select(Tenant.kind).where(Tenant.id == session.tenant_id))
@@ -112,6 +112,7 @@ def remove_member(session: TenantSession, by: Principal, user_id: str) -> None:
     """End a membership; the last owner can't go."""
     found = member(session, user_id)
     _check_owner_change(session, by, found, found.role == OWNER)
+    _check_role_change(session, by, found.role, None)
     session.delete(found)
     session.flush()
     epochs.touch(session, session.tenant_id)
@@ -128,12 +129,6 @@ def activate(session: Session, principal: Principal, space: str | None) -> str |
     return chosen
 
 
-def check_role(role: str) -> None:
-    """Raise `Invalid` for a role that tenants don't have."""
-    if role not in platform.current().resource_types[TENANT].roles:
-        raise Invalid({"role": ["There is no such role."]})
-
-
 def checked_spaces(spaces: list[str], kind: str) -> list[str]:
     """The spaces, each once, in the kind's order; raises `Invalid` for one it hasn't."""
     unknown = set(spaces) - set(SPACES[kind])
@@ -145,6 +140,15 @@ def checked_spaces(spaces: list[str], kind: str) -> list[str]:
 def home(tenant_id: str, space: str | None) -> str:
     """Where an interface starts in this tenant and space."""
     return f"/tenant/{tenant_id}/{space or 'client'}/dashboard"
+
+
+def _check_role_change(session: Session, by: Principal, old: str, new: str | None) -> None:
+    """Raise `Invalid` for a role that neither the core nor a plugin knows, or what they raise."""
+    known = new is None or new in platform.current().resource_types[TENANT].roles
+    for _, check in platform.current().registry.implementations("check_role_change"):
+        known = check(session=session, principal=by, old=old, new=new) or known
+    if not known:
+        raise Invalid({"role": ["There is no such role."]})
 
 
 def _check_owner_change(

@@ -1,4 +1,4 @@
-"""Random tenants, people and grants: check, list and role agree with each other and the contract.
+"""Random tenants, people, roles and grants: check, list and role agree, and with the contract.
 
 The oracle below is written from the contract's tables of roles and knows nothing of the engine.
 """
@@ -22,7 +22,7 @@ from treenail.permissions import check, visible
 from treenail.principal import Principal
 from treenail.testing.callers import make_person
 from treenail_rbac.grants import roles_on
-from treenail_rbac.models import Grant
+from treenail_rbac.models import Grant, Holding, Role
 from treenail_workspaces.models import Document, Workspace
 
 # The contract
@@ -47,6 +47,14 @@ WORKSPACE_ROLE_OF = {"owner": "owner", "admin": "admin"}
 DOCUMENT_ROLE_OF = {"owner": "owner", "admin": "owner", "editor": "editor", "viewer": "viewer"}
 MAKE_WORKSPACES = {"owner", "admin", "member"}
 
+HELD_ON = {kind: frozenset().union(*roles.values()) for kind, roles in ON.items()}
+HELD_FROM = {
+    "tenant": HELD_ON["workspace"] | HELD_ON["document"] | {"workspace:create"},
+    "workspace": HELD_ON["workspace"] | HELD_ON["document"],
+    "document": HELD_ON["document"],
+}
+"""What a tenant's own role on a type may hold: decided there, or on what lies there."""
+CUSTOM = ("reader", "writer")
 TENANT_ROLES = ("owner", "admin", "member", "guest")
 MODELS = {"workspace": Workspace, "document": Document}
 TENANTS, PEOPLE = range(2), range(3)
@@ -63,6 +71,8 @@ class World:
     """The workspace of each."""
     grants: dict[tuple[int, int, str, str, int], str]
     """Tenant and person, type said, type and number of the resource meant: the role."""
+    custom: dict[tuple[int, str, str], frozenset[str]]
+    """Tenant, type and name of its own roles: what they hold."""
 
     def tenant_of(self, kind: str, number: int) -> int:
         """Where a resource lies."""
@@ -79,6 +89,22 @@ class World:
         above = self.roles(person, "workspace", self.documents[number])
         return roles | {DOCUMENT_ROLE_OF[role] for role in above}
 
+    def own(self, person: int, kind: str, number: int) -> Iterator[tuple[str, frozenset[str]]]:
+        """The oracle: the tenant's own roles somebody has there or above, the nearest first."""
+        tenant = self.tenant_of(kind, number)
+        places = [(kind, number)]
+        if kind == "document":
+            places.append(("workspace", self.documents[number]))
+        for of, which in places:
+            name = self.grants.get((tenant, person, of, of, which), "")
+            yield name, self.custom.get((tenant, of, name), frozenset())
+        yield self.in_tenant(tenant, person)
+
+    def in_tenant(self, tenant: int, person: int) -> tuple[str, frozenset[str]]:
+        """The oracle: a member's role, and what it holds if it is one of the tenant's own."""
+        name = self.members.get((tenant, person), "")
+        return name, self.custom.get((tenant, "tenant", name), frozenset())
+
     def allowed(self, tenant: int, person: int, permission: str, kind: str) -> set[int]:
         """The oracle: on which resources of a tenant somebody holds a permission."""
         of_tenant = (n for n in self.numbers(kind) if self.tenant_of(kind, n) == tenant)
@@ -86,12 +112,15 @@ class World:
             number
             for number in of_tenant
             if any(permission in ON[kind][role] for role in self.roles(person, kind, number))
+            or any(permission in held for _, held in self.own(person, kind, number))
         }
 
     def strongest(self, person: int, kind: str, number: int) -> str | None:
         """The oracle: the role that is shown."""
         roles = self.roles(person, kind, number)
-        return next((role for role in ON[kind] if role in roles), None)
+        built_in = (role for role in ON[kind] if role in roles)
+        own = (name for name, held in self.own(person, kind, number) if held & HELD_ON[kind])
+        return next(built_in, None) or next(own, None)
 
     def numbers(self, kind: str) -> range:
         """All resources of a type, in both tenants."""
@@ -99,16 +128,26 @@ class World:
 
 
 @st.composite
+def custom_roles(draw: st.DrawFn) -> dict[tuple[int, str, str], frozenset[str]]:
+    """Roles of the tenants' own: of the same names, holding different things."""
+    names = [(t, kind, name) for t in TENANTS for kind in HELD_FROM for name in CUSTOM]
+    found = draw(st.lists(st.sampled_from(names), unique=True))
+    return {key: draw(st.frozensets(st.sampled_from(sorted(HELD_FROM[key[1]])))) for key in found}
+
+
+@st.composite
 def worlds(draw: st.DrawFn) -> World:
     """Worlds, with stray grants: of roles, types and resources that don't go together."""
-    roles = st.sampled_from((None, *TENANT_ROLES, "member", "guest"))
+    roles = st.sampled_from((None, *TENANT_ROLES, "member", "guest", *CUSTOM))
     members = {(t, p): role for t in TENANTS for p in PEOPLE if (role := draw(roles))}
     workspaces = draw(st.lists(st.sampled_from(TENANTS), min_size=1, max_size=4))
     documents = draw(st.lists(st.integers(0, len(workspaces) - 1), max_size=6))
-    world = World(members, workspaces, documents, {})
+    world = World(members, workspaces, documents, {}, draw(custom_roles()))
     resources = [(kind, number) for kind in MODELS for number in world.numbers(kind)]
     person, resource = st.sampled_from(PEOPLE), st.sampled_from(resources)
-    role = st.sampled_from(("owner", "admin", "editor", "viewer", "editor", "viewer", "king"))
+    role = st.sampled_from(
+        ("owner", "admin", "editor", "viewer", "editor", "viewer", "king", *CUSTOM)
+    )
     straight = st.dictionaries(st.tuples(person, resource), role, max_size=15)
     for (who, (kind, number)), given_role in draw(straight).items():
         tenant = world.tenant_of(kind, number)
@@ -163,6 +202,11 @@ def _rows(stored: Stored) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
             for (t, p), role in world.members.items()
         ],
     )
+    for (t, kind, name), held in world.custom.items():
+        own = {"id": uuid7(), "tenant_id": tenants[t]}
+        yield Role, [own | {"resource_type": kind, "name": name, "created_by": people[0]}]
+        said = {"role_id": own["id"], "tenant_id": tenants[t]}
+        yield Holding, [said | {"permission": permission} for permission in held]
     for kind, model in MODELS.items():
         yield model, [_resource(stored, kind, number) for number in world.numbers(kind)]
     yield (
@@ -219,6 +263,7 @@ def verify(app: Flask) -> Callable[[World], None]:
 def _compare_rights(session: Any, stored: Stored, tenant: int, person: int) -> None:
     principal = stored.principal(tenant, person)
     makes = principal.role in MAKE_WORKSPACES
+    makes |= "workspace:create" in stored.world.in_tenant(tenant, person)[1]
     assert check(session, principal, "workspace:create").allowed == makes
     for kind, model in MODELS.items():
         asked = [*stored.ids[kind], *(ids[0] for ids in stored.ids.values() if ids)]

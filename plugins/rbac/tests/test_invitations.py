@@ -73,6 +73,29 @@ def test_the_ceiling_holds_when_inviting_and_when_accepting(app, tenant: TestTen
     assert bob.get("/tenants").json["items"] == []
 
 
+def test_an_invitation_sent_again_has_a_new_token_and_a_new_week(
+    app, tenant: TestTenant, invite, mailbox
+):
+    bob = make_person(app)
+    answer, old = invite(tenant.owner, tenant, bob.email)
+    path = f"/tenants/{tenant.id}/invitations/{answer.json['id']}/resend"
+    with time_machine.travel(utcnow() + timedelta(days=8)):
+        sent = tenant.owner.post(path)
+        assert sent.json["expiresAt"] > answer.json["expiresAt"]
+        new = re.search(r"token=([\w-]+)", mailbox(bob.email)[-1])[1]
+        assert bob.post("/invitations/accept", {"token": old}).code == "invitation_invalid"
+        assert bob.post("/invitations/accept", {"token": new}).status == 200
+        assert tenant.owner.post(path).status == 404
+
+
+def test_sending_again_keeps_within_the_ceiling(app, tenant: TestTenant, other_tenant, invite):
+    answer, _ = invite(tenant.owner, tenant, make_person(app).email, "owner")
+    path = f"/tenants/{tenant.id}/invitations/{answer.json['id']}/resend"
+    assert tenant.member("admin").post(path).json["permission"] == "tenant:delete"
+    assert tenant.member("member").post(path).json["permission"] == "invitation:manage"
+    assert other_tenant.owner.post(path).status == 404
+
+
 def test_members_cannot_invite_and_strangers_see_nothing(tenant, other_tenant, invite):
     body = {"email": "x@example.com", "role": "member"}
     path = f"/tenants/{tenant.id}/invitations"

@@ -1,6 +1,7 @@
 """Roles in the tenant, and what they bring."""
 
 import pytest
+from treenail.db import tenant_session
 from treenail.errors import Forbidden
 from treenail.principal import Principal
 from treenail.testing import TestTenant
@@ -71,8 +72,11 @@ def test_roles_and_the_callers_permissions_are_listed(tenant: TestTenant):
     assert make_person(tenant.app).get("/me").json["user"]["permissions"] is None
 
 
-def test_a_powerful_role_wants_a_fresh_proof():
-    stale = Principal("u", "s", "a@example.com", "Ann")
-    with pytest.raises(Forbidden, match="prove once more"):
-        ceilings.require_fresh_for(stale, "admin")
-    ceilings.require_fresh_for(stale, "member")
+def test_a_powerful_role_wants_a_fresh_proof(app, tenant: TestTenant):
+    stale = Principal("u", "s", "a@example.com", "Ann", tenant.id)
+    with app.app_context(), tenant_session(tenant.id) as session:
+        with pytest.raises(Forbidden, match="prove once more"):
+            ceilings.require_fresh_for(session, stale, "admin")
+        ceilings.require_fresh_for(session, stale, "member")
+        with pytest.raises(Forbidden, match="prove once more"):
+            ceilings.require_fresh_to_run(stale, ["member:read", "role:manage"])

@@ -1,7 +1,7 @@
 """Granting and revoking roles on resources, for whichever plugin owns them."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, delete, select
 from treenail import epochs, platform
@@ -13,8 +13,8 @@ from treenail.models import Membership
 from treenail.permissions import TENANT
 from treenail.principal import Principal
 
-from treenail_rbac import ceilings, hierarchy
-from treenail_rbac.models import Grant
+from treenail_rbac import ceilings, hierarchy, rules
+from treenail_rbac.models import Grant, Role
 
 
 def grant(
@@ -29,7 +29,7 @@ def grant(
 
     Raises `Invalid` for an unknown role or person, `PermissionDenied` beyond one's ceiling.
     """
-    ceilings.check_role(resource_type, role)
+    ceilings.check_role(session, resource_type, role)
     if session.scalar(select(Membership.id).where(Membership.user_id == user_id)) is None:
         raise Invalid({"userId": ["Not a member of this tenant."]})
     ceilings.check(session, by, resource_type, resource_id, role)
@@ -77,8 +77,11 @@ def revoke(
 
 
 def reduce(session: TenantSession, found: Grant, role: str | None) -> None:
-    """Leave a lesser role of a grant, or nothing, without asking: what gave the rest has ended."""
-    if role is None:
+    """Leave a lesser role of a grant, or nothing, without asking: what gave the rest has ended.
+
+    Nothing is left of a role that is gone.
+    """
+    if role is None or not ceilings.exists(session, found.resource_type, role):
         session.delete(found)
         _tell(session, "role.revoked", found)
     else:
@@ -104,36 +107,82 @@ def on(resource_type: str, resource_id: str) -> Select[Grant]:
 def roles_on(
     session: TenantSession, principal: Principal, kind: ResourceType, rows: Sequence[Any]
 ) -> dict[str, str | None]:
-    """The principal's strongest role on each row, in one query per level of the chain."""
-    ids = [row.id for row in rows]
-    own = select(Grant.resource_id, Grant.role).where(
+    """The principal's strongest role on each row, in one query per level of the chain.
+
+    Without a built-in one, a role of the tenant's own that brings something on such a row:
+    the nearest.
+    """
+    found = _roles(session, principal, kind, rows, hierarchy.decided_on(kind))
+    return {id_: has.built_in or has.custom for id_, has in found.items()}
+
+
+class _Has(NamedTuple):
+    """What somebody has on a resource: the strongest built-in role and the nearest other."""
+
+    built_in: str | None = None
+    custom: str | None = None
+
+
+def _roles(
+    session: TenantSession,
+    principal: Principal,
+    kind: ResourceType,
+    rows: Sequence[Any],
+    wanted: Sequence[str],
+) -> dict[str, _Has]:
+    brings = Grant.role.in_(rules.custom(kind.name, *wanted))
+    own = select(Grant.resource_id, Grant.role, brings).where(
         Grant.user_id == principal.user_id,
         Grant.resource_type == kind.name,
-        Grant.resource_id.in_(ids),
+        Grant.resource_id.in_([row.id for row in rows]),
     )
-    direct = {row[0]: row[1] for row in session.execute(own)}
-    inherited = _inherited(session, principal, kind, rows)
+    direct = {
+        id_: _Has(role, None) if role in kind.roles else _Has(None, role if found else None)
+        for id_, role, found in session.execute(own)
+    }
+    above = _inherited(session, principal, kind, rows, wanted)
+    nothing = _Has()
+    pairs = {row.id: (direct.get(row.id, nothing), above.get(row.id, nothing)) for row in rows}
     return {
-        id_: hierarchy.strongest(kind, filter(None, (direct.get(id_), inherited.get(id_))))
-        for id_ in ids
+        id_: _Has(
+            hierarchy.strongest(kind, filter(None, (near.built_in, far.built_in))),
+            near.custom or far.custom,
+        )
+        for id_, (near, far) in pairs.items()
     }
 
 
 def _inherited(
-    session: TenantSession, principal: Principal, kind: ResourceType, rows: Sequence[Any]
-) -> dict[str, str | None]:
+    session: TenantSession,
+    principal: Principal,
+    kind: ResourceType,
+    rows: Sequence[Any],
+    wanted: Sequence[str],
+) -> dict[str, _Has]:
     if kind.parent is None or kind.parent.column is None:
         return {}
-    if kind.parent.type == TENANT:
-        role = kind.inherits.get(principal.role or "")
-        return {row.id: role for row in rows}
     parent = platform.current().resource_types[kind.parent.type]
+    if parent.name == TENANT:
+        has = _in_tenant(session, principal, parent, wanted)
+        return {row.id: _Has(kind.inherits.get(has.built_in or ""), has.custom) for row in rows}
     model: Any = parent.model
     key = kind.parent.column.key
-    wanted = {getattr(row, key) for row in rows}
-    parents = session.scalars(select(model).where(model.id.in_(wanted))).all()
-    roles = roles_on(session, principal, parent, parents)
-    return {row.id: kind.inherits.get(roles.get(getattr(row, key)) or "") for row in rows}
+    ids = {getattr(row, key) for row in rows}
+    parents = session.scalars(select(model).where(model.id.in_(ids))).all()
+    found = _roles(session, principal, parent, parents, wanted)
+    above = {row.id: found[getattr(row, key)] for row in rows}
+    return {
+        id_: _Has(kind.inherits.get(has.built_in or ""), has.custom) for id_, has in above.items()
+    }
+
+
+def _in_tenant(
+    session: TenantSession, principal: Principal, tenant: ResourceType, wanted: Sequence[str]
+) -> _Has:
+    if principal.role is None or principal.role in tenant.roles:
+        return _Has(principal.role)
+    named = rules.custom(TENANT, *wanted).where(Role.name == principal.role)
+    return _Has(None, session.scalar(named.limit(1)))
 
 
 def _find(

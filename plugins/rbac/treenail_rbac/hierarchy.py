@@ -33,16 +33,25 @@ def roles_by_level(kind: ResourceType, permission: str) -> dict[str, frozenset[s
 
 
 def strongest(kind: ResourceType, roles: Iterable[str]) -> str | None:
-    """The strongest of the roles (types declare theirs strongest first); None of none."""
+    """The strongest of the roles; None of none.
+
+    Types declare theirs strongest first; roles of the tenant's own come after, by name.
+    """
     held = set(roles)
-    return next((role for role in kind.roles if role in held), None)
+    return next((role for role in kind.roles if role in held), min(held, default=None))
 
 
-def permissions_of_role(role: str) -> frozenset[str]:
-    """Everything a role in the tenant brings on what lies in the tenant."""
+def decided_on(kind: ResourceType) -> list[str]:
+    """The permissions that are decided on resources of the type."""
+    every = sorted(platform.current().permissions)
+    return [name for name in every if permissions.resource_type_of(name).name == kind.name]
+
+
+def brought(resource_type: str, role: str) -> frozenset[str]:
+    """Everything a built-in role on a resource brings there and on what lies in it."""
     types = platform.current().resource_types.values()
     held: set[str] = set()
-    pending = [(permissions.TENANT, role)]
+    pending = [(resource_type, role)]
     while pending:
         level, name = pending.pop()
         for kind in types:

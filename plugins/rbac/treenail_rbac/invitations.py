@@ -32,7 +32,7 @@ def invite(session: TenantSession, by: Principal, data: dict[str, Any]) -> Invit
     latter the role is one in that workspace, and whoever is new joins the tenant as guest.
     """
     _check(session, by, data["role"], data.get("workspace_id"))
-    ceilings.require_fresh_for(by, data["role"])
+    _require_fresh(session, by, data["role"], data.get("workspace_id"))
     tenant = session.get_one(Tenant, session.tenant_id)
     if data.get("spaces") is not None:
         tenants.checked_spaces(data["spaces"], tenant.kind)
@@ -52,6 +52,26 @@ def invite(session: TenantSession, by: Principal, data: dict[str, Any]) -> Invit
     _send(session, made, tenant, by, token)
     emit(session, "invitation.created", {"invitationId": made.id, "role": made.role})
     return made
+
+
+def resend(session: TenantSession, by: Principal, invitation_id: str) -> Invitation:
+    """Send an open invitation anew, now in the sender's name; the token it had is dead.
+
+    Raises `NotFound` when there is none open, and what `invite` raises.
+    """
+    wanted = select(Invitation).where(Invitation.id == invitation_id).with_for_update()
+    found = session.scalar(wanted)
+    if found is None or found.accepted_at:
+        raise NotFound()
+    _check(session, by, found.role, found.workspace_id)
+    _require_fresh(session, by, found.role, found.workspace_id)
+    token = secrets.token_urlsafe(32)
+    found.token_hash, found.expires_at = _hash(token), utcnow() + LIFETIME
+    found.invited_by = by.user_id
+    session.flush()
+    _send(session, found, session.get_one(Tenant, session.tenant_id), by, token)
+    emit(session, "invitation.resent", {"invitationId": found.id, "role": found.role})
+    return found
 
 
 def withdraw(session: TenantSession, invitation_id: str) -> None:
@@ -97,7 +117,8 @@ def _join(
     _check(session, inviter, found.role, found.workspace_id)
     used = session.execute(
         update(Invitation)
-        .where(Invitation.id == found.id, Invitation.accepted_at.is_(None))
+        .where(Invitation.id == found.id, Invitation.token_hash == found.token_hash)
+        .where(Invitation.accepted_at.is_(None))
         .values(accepted_at=utcnow())
     )
     if not used.rowcount:  # type: ignore[attr-defined]
@@ -115,14 +136,20 @@ def _join(
 def _check(session: TenantSession, by: Principal, role: str, workspace_id: str | None) -> None:
     """The role exists, and the inviter holds all of it."""
     if workspace_id is None:
-        ceilings.check_role(TENANT, role)
+        ceilings.check_role(session, TENANT, role)
         ceilings.check(session, by, TENANT, session.tenant_id, role)
         return
     kind = platform.current().resource_types.get(WORKSPACE)
     if kind is None or session.get(kind.model or Tenant, workspace_id) is None:
         raise Invalid({"workspaceId": ["There is no such workspace."]})
-    ceilings.check_role(WORKSPACE, role)
+    ceilings.check_role(session, WORKSPACE, role)
     ceilings.check(session, by, WORKSPACE, workspace_id, role)
+
+
+def _require_fresh(
+    session: TenantSession, by: Principal, role: str, workspace_id: str | None
+) -> None:
+    ceilings.require_fresh_for(session, by, role, WORKSPACE if workspace_id else TENANT)
 
 
 def _inviter(session: Session, found: Invitation) -> Principal:

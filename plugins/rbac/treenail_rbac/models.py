@@ -1,11 +1,11 @@
-"""Grants of roles on resources, and invitations into a tenant."""
+"""Grants of roles on resources, invitations into a tenant, and the tenant's own roles."""
 
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from treenail.clock import utcnow
-from treenail.db import Identified, Model, Tenanted, uuid_type
+from treenail.db import Identified, Model, Tenanted, tenant_foreign_key, uuid_type
 from treenail.models import User
 
 
@@ -44,3 +44,38 @@ class Invitation(Identified, Tenanted, Model):
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     expires_at: Mapped[datetime]
     accepted_at: Mapped[datetime | None]
+
+
+class Role(Identified, Tenanted, Model):
+    """A role a tenant made for itself, to be had in the tenant or on resources of a type."""
+
+    __tablename__ = "rbac_roles"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "resource_type", "name"),
+        UniqueConstraint("tenant_id", "id"),
+    )
+    name: Mapped[str] = mapped_column(String(80))
+    resource_type: Mapped[str] = mapped_column(String(80))
+    created_by: Mapped[str] = mapped_column(uuid_type())
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    holdings: Mapped[list["Holding"]] = relationship(
+        lazy="selectin", cascade="all, delete-orphan", passive_deletes=True
+    )
+    built_in = False
+
+    @property
+    def permissions(self) -> list[str]:
+        """What it holds, sorted."""
+        return sorted(holding.permission for holding in self.holdings)
+
+
+class Holding(Identified, Tenanted, Model):
+    """A permission that a role holds; a row of its own, so that rules can join it."""
+
+    __tablename__ = "rbac_role_permissions"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "role_id", "permission"),
+        tenant_foreign_key("role_id", "rbac_roles"),
+    )
+    role_id: Mapped[str] = mapped_column(uuid_type())
+    permission: Mapped[str] = mapped_column(String(120))

@@ -10,9 +10,8 @@ from treenail.permissions import TENANT
 from treenail.plugin import Plugin, hookimpl
 from treenail.principal import Principal
 
-from treenail_rbac import hierarchy, invitations, rules
-from treenail_rbac.routes import blueprint
-from treenail_rbac.schemas import GrantEvent, InvitationEvent
+from treenail_rbac import invitations, role_routes, roles, routes, rules
+from treenail_rbac.schemas import GrantEvent, InvitationEvent, RoleEvent
 
 EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
@@ -27,23 +26,24 @@ class Rbac(Plugin):
     @hookimpl
     def blueprints(self) -> Sequence[Blueprint]:
         """``/roles``, ``/permissions/check``, invitations."""
-        return [blueprint]
+        return [routes.blueprint, role_routes.blueprint]
 
     @hookimpl
     def resource_types(self) -> Sequence[ResourceType]:
-        """Invitations: owners and admins manage them."""
+        """Invitations and roles: owners and admins manage them."""
         return [
             ResourceType(
-                "invitation",
-                {"manager": frozenset({"invitation:manage"})},
+                name,
+                {"manager": frozenset({f"{name}:manage"})},
                 parent=Parent(TENANT),
                 inherits={"owner": "manager", "admin": "manager"},
             )
+            for name in ("invitation", "role")
         ]
 
     @hookimpl
     def event_types(self) -> Sequence[EventType]:
-        """What happens to grants and invitations."""
+        """What happens to grants, roles and invitations."""
         grant = {
             "userId": EXAMPLE_ID,
             "resourceType": "document",
@@ -51,10 +51,20 @@ class Rbac(Plugin):
             "role": "editor",
         }
         offer = {"invitationId": EXAMPLE_ID, "role": "member"}
+        role = {
+            "roleId": EXAMPLE_ID,
+            "name": "Reviewer",
+            "resourceType": "tenant",
+            "permissions": ["document:read"],
+        }
         return [
             EventType("role.granted", GrantEvent, "A role was given on a resource.", grant),
             EventType("role.revoked", GrantEvent, "A role was taken away.", grant),
+            EventType("role.created", RoleEvent, "A tenant made a role.", role),
+            EventType("role.updated", RoleEvent, "A role was changed.", role),
+            EventType("role.deleted", RoleEvent, "A role was removed.", role),
             EventType("invitation.created", InvitationEvent, "Somebody was invited.", offer),
+            EventType("invitation.resent", InvitationEvent, "A new token was sent.", offer),
             EventType("invitation.accepted", InvitationEvent, "Somebody accepted.", offer),
         ]
 
@@ -64,6 +74,13 @@ class Rbac(Plugin):
     ) -> Iterable[Rule]:
         """A role in the tenant, or a grant anywhere up the parent chain."""
         return rules.rules(principal, permission, resource_type)
+
+    @hookimpl
+    def check_role_change(
+        self, session: Session, principal: Principal, old: str | None, new: str | None
+    ) -> bool:
+        """Nobody gives, or takes, a role with more than they hold."""
+        return roles.check_role_change(session, principal, old, new)
 
     @hookimpl(optionalhook=True)
     def is_invited(self, token: str, email: str) -> bool | None:
@@ -75,4 +92,4 @@ class Rbac(Plugin):
         """What the role in the tenant brings."""
         if principal.role is None:
             return {}
-        return {"permissions": sorted(hierarchy.permissions_of_role(principal.role))}
+        return {"permissions": roles.permissions_of(session, principal)}

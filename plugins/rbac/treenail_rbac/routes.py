@@ -1,4 +1,4 @@
-"""``/roles``, ``/permissions/check`` and invitations."""
+"""``/permissions/check`` and invitations."""
 
 from typing import Any
 
@@ -20,29 +20,10 @@ from treenail_rbac.schemas import (
     InvitationSchema,
     NewInvitation,
     Results,
-    RoleList,
 )
 
 blueprint = Blueprint("rbac", __name__)
 UNKNOWN = Decision(False, "nothing grants it")
-
-
-@blueprint.get("/roles")
-@endpoint(permission("tenant:read"), answers=RoleList)
-def list_roles() -> dict[str, Any]:
-    """The roles one can have on each type of resource."""
-    return {
-        "items": [
-            {
-                "name": role,
-                "resource_type": kind.name,
-                "permissions": sorted(held),
-                "built_in": True,
-            }
-            for kind in platform.current().resource_types.values()
-            for role, held in kind.roles.items()
-        ]
-    }
 
 
 @blueprint.post("/permissions/check")
@@ -78,6 +59,13 @@ def withdraw(tenant_id: str, invitation_id: str) -> None:
     invitations.withdraw(session(), invitation_id)
 
 
+@blueprint.post("/tenants/<id:tenant_id>/invitations/<id:invitation_id>/resend")
+@endpoint(permission("invitation:manage", of="tenant_id"), answers=InvitationSchema)
+def resend(tenant_id: str, invitation_id: str) -> Invitation:
+    """Send an invitation anew, with a new token and a new week; the old token is dead."""
+    return invitations.resend(session(), principal(), invitation_id)
+
+
 @blueprint.post("/invitations/accept")
 @endpoint(authenticated, body=Acceptance, answers=Accepted)
 def accept(body: dict[str, Any]) -> dict[str, Any]:
@@ -98,5 +86,6 @@ def _check(question: dict[str, Any]) -> Decision:
         return Decision(False, f"say on which {kind.name}")
     if resource is not None and kind.in_tenant and resource["id"] != principal().tenant_id:
         return UNKNOWN
-    decision = permissions.check(session(), principal(), name, resource["id"] if resource else None)
+    target = resource["id"] if resource else None
+    decision = permissions.explain(session(), principal(), name, target)
     return decision if decision.exists else UNKNOWN

@@ -1,12 +1,14 @@
 """Shapes of roles, grants, invitations and checks."""
 
 from marshmallow import fields, validate
+from treenail.permissions import TENANT
 from treenail.schemas import Id, Moment, Schema, Text
 
 
 class RoleSchema(Schema):
-    """A role on resources of a type."""
+    """A role on resources of a type; a built-in one has no id."""
 
+    id = Id(allow_none=True)
     name = fields.String()
     resource_type = fields.String()
     permissions = fields.List(fields.String())
@@ -14,9 +16,25 @@ class RoleSchema(Schema):
 
 
 class RoleList(Schema):
-    """All roles."""
+    """All roles, at once."""
 
     items = fields.List(fields.Nested(RoleSchema))
+    next_cursor = fields.String(allow_none=True)
+
+
+class NewRole(Schema):
+    """A role to be had in the tenant, or on resources of a type."""
+
+    name = Text(80, required=True)
+    resource_type = Text(80, load_default=TENANT)
+    permissions = fields.List(Text(120), required=True, validate=validate.Length(max=500))
+
+
+class RoleChange(Schema):
+    """What can be changed of a role."""
+
+    name = Text(80)
+    permissions = fields.List(Text(120), validate=validate.Length(max=500))
 
 
 class NewInvitation(Schema):
@@ -96,6 +114,15 @@ class GrantEvent(Schema):
     resource_type = fields.String(required=True)
     resource_id = Id(required=True)
     role = fields.String(required=True)
+
+
+class RoleEvent(Schema):
+    """Data of the events about a role itself."""
+
+    role_id = Id(required=True)
+    name = fields.String(required=True)
+    resource_type = fields.String(required=True)
+    permissions = fields.List(fields.String(), required=True)
 
 
 class InvitationEvent(Schema):

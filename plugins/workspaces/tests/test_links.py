@@ -276,3 +276,18 @@ def test_a_link_needs_somebody_logged_in_and_a_token_that_is_right(client, share
     assert client.post(address).status == 401
     assert stranger.post(address + "x").code == "link_invalid"
     assert stranger.post("/links/é").code == "link_invalid"
+
+
+@pytest.mark.parametrize(("link", "shown"), [("viewer", "Proofreader"), ("editor", "editor")])
+def test_a_role_of_the_tenants_own_is_weighed_by_what_it_holds(
+    tenant, document, share, link, shown
+):
+    bob = tenant.member("guest")
+    body = {"name": "Proofreader", "permissions": ["document:read"], "resourceType": "document"}
+    tenant.owner.post("/roles", body)
+    path = f"/documents/{document}"
+    tenant.owner.put(f"{path}/grants/{bob.user_id}", {"role": "Proofreader"})
+    link_id, address = share(link)
+    assert bob.post(address).json["role"] == shown
+    assert tenant.owner.delete(f"{path}/links/{link_id}").status == 204
+    assert role_of(bob, tenant, document) == "Proofreader"

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from sqlalchemy import delete, select
-from treenail import platform
+from treenail import permissions, platform
 from treenail.db import TenantSession
 from treenail.principal import Principal
 from treenail_rbac import grants, hierarchy
 from treenail_rbac.models import Grant
 
-from treenail_workspaces.models import Document, Link, LinkGrant
+from treenail_workspaces.models import Link, LinkGrant
 from treenail_workspaces.services import DOCUMENT
 
 
@@ -61,10 +61,10 @@ def _ties(session: TenantSession, grant: Grant | None) -> Sequence[LinkGrant]:
 
 
 def _has_as_much(session: TenantSession, link: Link, opener: Principal) -> bool:
-    kind = platform.current().resource_types[DOCUMENT]
-    document = session.get_one(Document, link.document_id)
-    present = grants.roles_on(session, opener, kind, [document])[document.id]
-    return present is not None and _strongest(present, link.role) == present
+    wanted = platform.current().resource_types[DOCUMENT].roles[link.role]
+    return all(
+        permissions.check(session, opener, name, link.document_id).allowed for name in wanted
+    )
 
 
 def _strongest(*roles: str | None) -> str | None:
