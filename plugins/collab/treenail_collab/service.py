@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flask import Flask, current_app
+from treenail import metrics
 from treenail.db import db
 
 from treenail_collab.journal import DatabaseJournal
@@ -40,6 +41,13 @@ def install(app: Flask, settings: CollabSettings) -> None:
     live = Live(hub, journal, Sentinel(app, hub, journal, settings.recheck_seconds))
     app.extensions[EXTENSION] = live
     app.extensions.setdefault("treenail.closing", []).append(live.close)
+    metrics.watch(
+        app,
+        "treenail_open_sockets",
+        "Sockets of live documents in this process.",
+        "kind",
+        lambda: {"collab": len(hub.connections())},
+    )
 
 
 def live() -> Live:

@@ -5,12 +5,12 @@ from typing import Any
 
 from flask import Blueprint
 from sqlalchemy.orm import Session
-from treenail.contributions import EventType, Parent, ResourceType, Rule
+from treenail.contributions import EventType, Parent, ResourceType, Rule, Subscription
 from treenail.permissions import TENANT
 from treenail.plugin import Plugin, hookimpl
 from treenail.principal import Principal
 
-from treenail_rbac import invitations, role_routes, roles, routes, rules
+from treenail_rbac import invitations, role_routes, roles, routes, rules, tasks
 from treenail_rbac.schemas import GrantEvent, InvitationEvent, RoleEvent
 
 EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -67,6 +67,11 @@ class Rbac(Plugin):
             EventType("invitation.resent", InvitationEvent, "A new token was sent.", offer),
             EventType("invitation.accepted", InvitationEvent, "Somebody accepted.", offer),
         ]
+
+    @hookimpl
+    def subscriptions(self) -> Sequence[Subscription]:
+        """Whoever leaves a tenant leaves their grants."""
+        return [Subscription("forget_members", ("member.removed",), tasks.forget_member)]
 
     @hookimpl
     def rules(

@@ -1,6 +1,8 @@
 """Workspaces, members, documents."""
 
 import pytest
+from treenail.db import tenant_session
+from treenail.tenants import services
 from treenail.testing import TestTenant
 
 
@@ -143,3 +145,13 @@ def test_lists_cost_the_same_however_long(app, tenant: TestTenant, workspace, co
             assert tenant.owner.get(path).status == 200
         costs.append(len(queries))
     assert len(set(costs)) == 1
+
+
+def test_whoever_comes_back_begins_anew(tenant: TestTenant, workspace, document, run_tasks):
+    bob = tenant.member("member")
+    tenant.owner.put(f"/workspaces/{workspace}/members/{bob.user_id}", {"role": "editor"})
+    tenant.owner.delete(f"/tenants/{tenant.id}/members/{bob.user_id}")
+    run_tasks()
+    with tenant.app.app_context(), tenant_session(tenant.id) as session:
+        services.join(session, bob.user_id, "member")
+    assert bob.get(f"/documents/{document}").status == 404

@@ -28,7 +28,7 @@ def _add_addresses(kind: str, path: str, reading: str, managing: str) -> None:
 
     def given(resource_id: str, user_id: str, body: dict[str, Any]) -> Grant:
         """Give a member a role."""
-        ceilings.require_fresh_for(principal(), body["role"])
+        ceilings.require_fresh_for(session(), principal(), body["role"], kind)
         made = grants.grant(session(), principal(), kind, resource_id, user_id, body["role"])
         link_grants.keep(session(), made)
         made.user = session().get_one(User, user_id)
