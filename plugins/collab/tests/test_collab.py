@@ -307,6 +307,17 @@ def test_a_role_taken_on_the_workspace_acts_on_its_documents(board, eventually, 
     assert code_within_a_second(member) == 4403
 
 
+def test_a_change_of_a_role_of_the_tenants_own_acts_within_a_second(board, eventually, live):
+    owner, held = board.tenant.owner, ["document:read", "document:update"]
+    role = owner.post("/roles", {"name": "Reviser", "permissions": held}).json["id"]
+    bob = board.tenant.member("Reviser")
+    member = board.open(bob).sync()
+    owner.patch(f"/roles/{role}", {"permissions": held[:1]})
+    eventually(lambda: is_read_only(live, bob), 1)
+    owner.patch(f"/roles/{role}", {"permissions": []})
+    assert code_within_a_second(member) == 4403
+
+
 @pytest.fixture
 def end_session(app: Flask) -> Callable[[Caller], None]:
     def end(person: Caller) -> None:

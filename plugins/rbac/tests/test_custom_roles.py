@@ -208,3 +208,21 @@ def test_reasons_name_the_role_and_where_it_was_given(tenant, place):
     assert why(eve, "document:update") == "nothing grants it"
     assert why(bob, "document:read") == "Auditor of the tenant"
     assert why(bob, "document:update") == f"editor of the document {document}"
+
+
+def test_lists_and_checks_cost_the_same_with_roles_of_ones_own(tenant, place, count_queries):
+    costs = []
+    for number in range(3):
+        make(tenant.owner, f"Reader {number}", ["document:read"], "workspace")
+        workspace = tenant.owner.post("/workspaces", {"name": "Joinery"}).json["id"]
+        for _ in range(number):
+            body = {"title": "Roof", "kind": "board"}
+            tenant.owner.post(f"/workspaces/{workspace}/documents", body)
+        bob = tenant.member()
+        path = f"/workspaces/{workspace}/members/{bob.user_id}"
+        tenant.owner.put(path, {"role": f"Reader {number}"})
+        for listed in ("/documents", "/roles"):
+            with count_queries() as queries:
+                assert bob.get(listed).status == 200
+            costs.append((listed, len(queries)))
+    assert len(set(costs)) == 2
