@@ -464,4 +464,4 @@ def test_rounds_of_opening_and_closing_leave_nothing_behind(app, board, live, ev
     eventually(lambda: pool.checkedout() <= max(before[2], 1))
     assert len(os.listdir("/proc/self/fd")) <= before[1] + 10
     eventually(lambda: not live.journal._last and not live.hub.connections())
-    eventually(lambda: not live.sentinel._checked and not live.sentinel._seen)
+    eventually(lambda: not live.sentinel._known)

@@ -1,8 +1,9 @@
 """Who may have a document open, and how: asked at the door, and again on every change."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from treenail import permissions, platform
+from treenail import epochs, permissions, platform
 from treenail.db import system_session, tenant_session
 from treenail.errors import NotFound, Unauthenticated
 from treenail.ids import is_id
@@ -24,14 +25,23 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Admission:
-    """What a person may do with a document."""
+    """What a person may do with a document, and the state of their rights that this follows."""
 
     principal: Principal
     read_only: bool
+    rights: int
+
+
+def rights(epoch_of: Mapping[str, int], tenant_id: str, user_id: str) -> int:
+    """The state of a person's rights in a tenant: both epochs only grow, so their sum tells."""
+    return epoch_of.get(tenant_id, 0) + epoch_of.get(user_id, 0)
 
 
 def admit(user_id: str, session_id: str, tenant_id: str, document_id: str) -> Admission:
-    """Let a session at a document, or raise `Refused`; takes three short transactions."""
+    """Let a session at a document, or raise `Refused`; takes a few short transactions."""
+    # Read first: what changes from here on is a later state, and asked about again.
+    with system_session("state of rights", read_only=True) as session:
+        state = rights(epochs.read(session, (tenant_id, user_id)), tenant_id, user_id)
     principal = _principal(user_id, session_id, tenant_id)
     if not is_id(document_id):
         raise Refused(DENIED, "no such document")
@@ -42,7 +52,7 @@ def admit(user_id: str, session_id: str, tenant_id: str, document_id: str) -> Ad
         if document is None or document.mode != "crdt":
             raise Refused(DENIED, "the document is not edited this way")
         writes = permissions.check(session, principal, "document:update", document_id)
-    return Admission(principal, read_only=not writes.allowed)
+    return Admission(principal, read_only=not writes.allowed, rights=state)
 
 
 def _principal(user_id: str, session_id: str, tenant_id: str) -> Principal:

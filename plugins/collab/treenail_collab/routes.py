@@ -70,6 +70,7 @@ def _peer(document_id: str, found: Admission) -> Peer:
         name=caller.name,
         session_id=caller.session_id,
         read_only=found.read_only,
+        rights=found.rights,
     )
 
 

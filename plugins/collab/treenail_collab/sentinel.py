@@ -1,9 +1,9 @@
 """The sentinel: acts on open sockets when what their people may do has changed.
 
-One query a round, over the tenants and people who have something open; only where an epoch
-moved are their sockets asked about anew. It sees changes made by any process. Beside that, a
-socket is asked about when it is new (its epoch may have moved between its admission and the
-first round that knew it) and once a minute (a session also ends by itself, which moves nothing).
+One query a round, over the tenants and people who have something open; only whose rights are
+of another state than at their last admission are asked about anew, and once a minute everybody
+(a session also ends by itself, which moves nothing). It sees changes made by any process. Sockets
+of one session on one document are asked about together.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from time import monotonic
+from typing import NamedTuple
 
 import structlog
 from flask import Flask
@@ -26,6 +27,26 @@ log = structlog.get_logger("treenail.collab")
 ALWAYS_AFTER = 60.0
 
 
+class Asked(NamedTuple):
+    """What is asked: whether this session may still have that document open."""
+
+    user_id: str
+    session_id: str
+    tenant_id: str
+    document_id: str
+
+
+class Known(NamedTuple):
+    """Which state of its rights a socket was last found to be allowed under, and when."""
+
+    rights: int
+    at: float
+
+    def is_due(self, rights: int) -> bool:
+        """Whether to ask again."""
+        return rights != self.rights or monotonic() - self.at >= ALWAYS_AFTER
+
+
 class Sentinel:
     """Two threads beside the hub, which begin with the first socket.
 
@@ -37,8 +58,7 @@ class Sentinel:
         self._hub = hub
         self._journal = journal
         self._seconds = seconds
-        self._seen: dict[str, int] = {}
-        self._checked: dict[int, float] = {}
+        self._known: dict[int, Known] = {}
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -76,15 +96,23 @@ class Sentinel:
 
     def _round(self) -> None:
         connections = self._hub.connections()
-        subjects = {s for _, peer in connections for s in _subjects(peer)}
-        present = self._present(subjects)
-        moved = {s for s in subjects if present.get(s, 0) != self._seen.get(s, -1)}
+        present = self._present({s for _, peer in connections for s in _subjects(peer)})
+        self._known = {
+            number: self._known.get(number, Known(peer.rights, monotonic()))
+            for number, peer in connections
+        }
+        due: dict[Asked, list[tuple[int, Peer]]] = {}
         for number, peer in connections:
-            if self._is_due(number) or moved.intersection(_subjects(peer)):
-                self._recheck(number, peer)
-        self._seen = {s: present.get(s, 0) for s in subjects}
-        numbers = {number for number, _ in connections}
-        self._checked = {n: at for n, at in self._checked.items() if n in numbers}
+            if self._known[number].is_due(admission.rights(present, *_subjects(peer))):
+                asked = Asked(
+                    peer.user_id,
+                    peer.session_id or "",
+                    peer.document.tenant_id,
+                    peer.document.document_id,
+                )
+                due.setdefault(asked, []).append((number, peer))
+        for asked, sockets in due.items():
+            self._recheck(asked, sockets)
 
     @staticmethod
     def _present(subjects: set[str]) -> dict[str, int]:
@@ -93,27 +121,32 @@ class Sentinel:
         with system_session("epochs", read_only=True) as session:
             return epochs.read(session, subjects)
 
-    def _is_due(self, number: int) -> bool:
-        return monotonic() - self._checked.get(number, -ALWAYS_AFTER) >= ALWAYS_AFTER
-
-    def _recheck(self, number: int, peer: Peer) -> None:
-        """A socket that is refused counts as unchecked until it is gone."""
-        key = peer.document
-        self._checked.pop(number, None)
+    def _recheck(self, asked: Asked, sockets: list[tuple[int, Peer]]) -> None:
         try:
-            found = admission.admit(
-                peer.user_id, peer.session_id or "", key.tenant_id, key.document_id
-            )
+            found = admission.admit(*asked)
         except admission.Refused as refused:
-            self._hub.disconnect(number, refused.code, refused.reason)
+            self._close(sockets, refused.code, refused.reason)
         except Exception:
             # Not known to be allowed: they come back and ask at the door.
-            log.exception("recheck_failed", user=peer.user_id)
-            self._hub.disconnect(number, 1011, "try again")
+            log.exception("recheck_failed", user=asked.user_id)
+            self._close(sockets, 1011, "try again")
         else:
-            self._checked[number] = monotonic()
-            if found.read_only != peer.read_only:
-                self._hub.set_read_only(number, found.read_only)
+            for number, peer in sockets:
+                self._known[number] = Known(found.rights, monotonic())
+                if found.read_only != peer.read_only:
+                    self._hub.set_read_only(number, found.read_only)
+
+    def _close(self, sockets: list[tuple[int, Peer]], code: int, reason: str) -> None:
+        """They count as never asked about until they are gone."""
+        for number, _ in sockets:
+            self._known[number] = Known(-1, monotonic())
+            self._hub.disconnect(number, code, reason)
+
+
+def _asked(peer: Peer) -> Asked:
+    document = peer.document
+    session_id = peer.session_id or ""
+    return Asked(peer.user_id, session_id, document.tenant_id, document.document_id)
 
 
 def _subjects(peer: Peer) -> tuple[str, str]:

@@ -31,7 +31,7 @@ class CollabSettings(Section):
         fields.Float(validate=validate.Range(0.05, 1)), 0.4, "how soon a revocation acts"
     )
     compact_rows: int = setting(
-        fields.Int(validate=_positive), 500, "updates after which a log is folded up"
+        fields.Int(validate=_positive), 5000, "updates after which a log is folded up"
     )
 
     def limits(self) -> Limits:

@@ -24,6 +24,8 @@ class Peer:
     name: str
     session_id: str | None
     read_only: bool
+    rights: int = 0
+    """Which state of their rights they were admitted under; grows with every change of them."""
 
 
 @dataclass(frozen=True)
@@ -72,5 +74,7 @@ class Limits:
     """A reader whose queue has made no progress for so long is closed: 1013."""
     ping_seconds: float = 30.0
     """A peer silent for so long is pinged, and dropped after as long again."""
+    round_seconds: float = 0.003
+    """The least time between the beginnings of two rounds."""
     linger_seconds: float = 2.0
     """How long a closed peer has to take its close frame before the socket goes."""
