@@ -244,9 +244,9 @@ def test_a_skipped_plugin_leaves_nothing_behind(build, stage: str):
     assert [impl.plugin_name for impl in left] == ["core"]
 
 
-def test_the_core_itself_is_never_skipped(build):
+def test_the_core_itself_is_never_skipped(build, tmp_path):
     with pytest.raises(ConfigurationError, match="run treenail db upgrade"):
-        build(on_plugin_error="skip", database_url="sqlite:////tmp/nothing-here.db")
+        build(on_plugin_error="skip", database_url=f"sqlite:///{tmp_path}/nothing-here.db")
 
 
 def _hook(name: str, *arguments: str, **options: Any) -> Any:
