@@ -34,6 +34,7 @@ from treenail_collab.appender import Appender
 from treenail_collab.live.compaction import Compacted, compact
 from treenail_collab.live.interfaces import DocumentKey, Entry
 from treenail_collab.models import Snapshot, Update
+from treenail_collab.settings import CollabSettings
 
 UPDATES, SNAPSHOTS = cast(Table, Update.__table__), cast(Table, Snapshot.__table__)
 DELETED_AT_ONCE = 500
@@ -68,7 +69,9 @@ class Stored(NamedTuple):
 class DatabaseJournal:
     """Keeps the updates of all documents; safe to call from several threads."""
 
-    def __init__(self, engine: Engine, keyring: KeyRing, compact_rows: int = 500) -> None:
+    def __init__(
+        self, engine: Engine, keyring: KeyRing, compact_rows: int = CollabSettings.compact_rows
+    ) -> None:
         self._engine = engine
         self._keyring = keyring
         self._compact_rows = compact_rows

@@ -9,11 +9,10 @@ from treenail.errors import Invalid, PermissionDenied
 from treenail.models import Tenant
 from treenail.permissions import TENANT
 from treenail.principal import Principal, require_fresh
+from treenail.tenants.services import POWERFUL
 
 from treenail_rbac import hierarchy, rules
 from treenail_rbac.models import Role
-
-POWERFUL = frozenset({"owner", "admin"})
 
 
 def require_fresh_for(
