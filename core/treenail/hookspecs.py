@@ -20,6 +20,7 @@ from treenail.contributions import (
     Rule,
     Subscription,
 )
+from treenail.db import TenantSession
 from treenail.principal import Identity, Principal
 
 NAMESPACE = "treenail"
@@ -102,7 +103,7 @@ class PluginSpec:
 
     @hookspec
     def check_role_change(
-        self, session: Session, principal: Principal, old: str | None, new: str | None
+        self, session: TenantSession, principal: Principal, old: str | None, new: str | None
     ) -> bool | None:
         """Whether a member can have the new role in the tenant, which the core may not know.
 

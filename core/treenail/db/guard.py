@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import FromClause, Join, Select, TableClause, TextClause, inspect
+from sqlalchemy import FromClause, Join, Select, TableClause, TextClause, bindparam, inspect
 from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, with_loader_criteria
 from sqlalchemy.orm.context import FromStatement
 from sqlalchemy.sql import visitors
@@ -18,9 +18,18 @@ from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
 from sqlalchemy.sql.selectable import AliasedReturnsRows, SelectBase
 
 from treenail.db.base import Tenanted, tenanted_tables
+from treenail.db.types import uuid_type
 
 HARMLESS = {"*", "1"}
 """Literal columns that SQLAlchemy writes itself, in ``exists`` and ``any``."""
+
+TENANT = "treenail_tenant"
+_OPEN = with_loader_criteria(
+    Tenanted,
+    # The name in full: SQLAlchemy wraps what a lambda takes from around it.
+    lambda cls: cls.tenant_id == bindparam("treenail_tenant", type_=uuid_type()),
+    include_aliases=True,
+)
 
 
 class TenancyError(Exception):
@@ -52,6 +61,18 @@ def _criterion(tenant_id: str) -> LoaderCriteriaOption:
     return with_loader_criteria(
         Tenanted, lambda cls: cls.tenant_id == tenant_id, include_aliases=True
     )
+
+
+def scoped(statement: Select[Any]) -> Select[Any]:
+    """The select with the criterion of whichever tenant ``TENANT`` is bound to; or refused."""
+    orm = statement._propagate_attrs.get("compile_state_plugin") == "orm"
+    if not (isinstance(statement, Select) and orm):
+        raise TenancyError("only a select from a model is scoped")
+    for element in visitors.iterate(statement):
+        _refuse_unscoped(element)
+        if isinstance(element, UpdateBase):
+            raise TenancyError("a write inside another statement is not scoped")
+    return statement.options(_OPEN)
 
 
 def assert_owned(objects: Iterable[object], tenant_id: str) -> None:

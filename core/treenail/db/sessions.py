@@ -14,10 +14,11 @@ from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import ORMExecuteState, Session
 
-from treenail.db import guard
+from treenail.db import guard, reads
 from treenail.db.base import Model
 from treenail.db.engines import reading
 from treenail.db.guard import TenancyError
+from treenail.db.plans import Plan, Row
 
 
 class TenantSession(FlaskSession):
@@ -48,6 +49,23 @@ class TenantSession(FlaskSession):
         raise TenancyError("a connection knows no tenant")
 
     bulk_save_objects = bulk_insert_mappings = bulk_update_mappings = connection
+
+    def rows(self, plan: Plan, **values: Any) -> list[Row]:
+        """What a plan finds of the tenant's; sees what this session has written."""
+        values[guard.TENANT] = self.tenant_id
+        if self.read_only:
+            return reads.run(plan, guard.scoped, values)
+        self._autoflush()
+        return reads.run_on(super().connection(), plan, guard.scoped, values)
+
+
+class SystemSession(Session):
+    """A session across tenants."""
+
+    def rows(self, plan: Plan, **values: Any) -> list[Row]:
+        """What a plan finds; sees what this session has written."""
+        self._autoflush()
+        return reads.run_on(self.connection(), plan, reads.unscoped, values)
 
 
 db = SQLAlchemy(model_class=Model, session_options={"class_": TenantSession})
@@ -95,14 +113,14 @@ def tenant_session(tenant_id: str, *, read_only: bool = False) -> Iterator[Tenan
 
 
 @contextmanager
-def system_session(reason: str, *, read_only: bool = False) -> Iterator[Session]:
+def system_session(reason: str, *, read_only: bool = False) -> Iterator[SystemSession]:
     """A transaction across tenants, for what has a reason to: relays, log-in, sweeps.
 
     Committed at the end, rolled back on an error.
     """
     engine = reading(db.engine) if read_only else db.engine
     with (
-        Session(engine, info={"reason": reason}, expire_on_commit=False) as session,
+        SystemSession(engine, info={"reason": reason}, expire_on_commit=False) as session,
         session.begin(),
     ):
         yield session

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Any
 
-from flask import Response, request
+from flask import Response, g, request
 from sqlalchemy import inspect
 
 from treenail import idempotency, permissions
-from treenail.db import bind_tenant, db
+from treenail.db import Row, bind_tenant, db, session
+from treenail.db.reads import reader
 from treenail.errors import NotFound
 from treenail.idempotency import Use
 from treenail.principal import Identity, require_fresh
@@ -44,6 +45,7 @@ class Endpoint:
     def __call__(self, **arguments: Any) -> Any:
         """Answer a request; raises `treenail.errors.Problem`."""
         with ExitStack() as stack:
+            stack.enter_context(reader())
             use = self._admit(arguments, stack)
             if use and (replayed := once.replay(use)):
                 return replayed
@@ -84,11 +86,13 @@ class Endpoint:
         tenant_id = caller.require_tenant(found).tenant_id
         use = once.use_of(found, tenant_id)
         _hold(use, stack)  # before the transaction: on SQLite that would wait for the first
-        bind_tenant(tenant_id or "", read_only=request.method in READS)
+        bind_tenant(tenant_id or "", read_only=not self._writes)
+        if self._writes:
+            g.reader.close()  # from here on the transaction's own connection will do
         try:
-            permissions.authorize(db.session(), found, self.access.permission, target)
+            g.target = permissions.authorize(session(), found, self.access.permission, target)
         except NotFound:
-            decision = permissions.check(db.session(), found, self.access.permission, target)
+            decision = permissions.check(session(), found, self.access.permission, target)
             if decision.exists or not (use and once.removed(use)):
                 raise
         return use
@@ -121,8 +125,20 @@ class Endpoint:
         return self.answers().dump(row) if self.answers else None
 
     def _commit(self) -> None:
-        if self.access.kind == "permission":
+        if self._writes:
             db.session.commit()
+        elif self.access.kind == "permission":
+            db.session.flush()  # refused, where a reading view changed something
+
+    @property
+    def _writes(self) -> bool:
+        return self.access.kind == "permission" and request.method not in READS
+
+
+def target() -> Row:
+    """The resource the request's permission was checked on, as it is (but what is binary)."""
+    found: Row = g.target
+    return found
 
 
 def _require_match(arguments: dict[str, Any]) -> None:
