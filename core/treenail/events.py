@@ -17,6 +17,7 @@ from treenail import platform, trace
 from treenail.clock import utcnow
 from treenail.contributions import Event
 from treenail.db import Global, Identified, Model, TenantSession, uuid_type
+from treenail.schemas import shared
 
 HINTED = "treenail_hinted"
 
@@ -77,7 +78,8 @@ def emit(
     if kind is None:
         raise ValueError(f"no plugin declares the event type {name}")
     try:
-        stored = kind.schema().dump(kind.schema().load(dict(data)))
+        schema = shared(kind.schema)
+        stored = schema.dump(schema.load(dict(data)))
     except ValidationError as error:
         raise ValueError(f"{name}: {error}") from None
     cause = trace.current()

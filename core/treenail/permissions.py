@@ -51,6 +51,10 @@ def resource_type_of(permission: str) -> ResourceType:
 
     ``document:create`` is decided on the workspace the document will lie in.
     """
+    return platform.current().keep((resource_type_of, permission), lambda: _find_type(permission))
+
+
+def _find_type(permission: str) -> ResourceType:
     types = platform.current().resource_types
     for kind in types.values():
         if kind.creators and permission == f"{kind.name}:create":

@@ -55,6 +55,8 @@ def reader() -> Iterator[Reader]:
 
 def run(plan: Plan, scope: Scope, values: Mapping[str, Any]) -> list[Row]:
     """What the plan finds, asked through the present block's reader."""
+    if open_already := g.get("reader"):
+        return open_already.run(plan, scope, values)  # type: ignore[no-any-return]
     with reader() as found:
         return found.run(plan, scope, values)
 

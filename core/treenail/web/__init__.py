@@ -2,7 +2,7 @@
 
 from treenail.web.access import authenticated, fresh, permission, public
 from treenail.web.caller import principal
-from treenail.web.endpoint import endpoint
+from treenail.web.endpoint import endpoint, target
 from treenail.web.pages import Order, Page, PageRequest, paginate
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "permission",
     "principal",
     "public",
+    "target",
 ]

@@ -20,7 +20,7 @@ from treenail.db.reads import reader
 from treenail.errors import NotFound
 from treenail.idempotency import Use
 from treenail.principal import Identity, require_fresh
-from treenail.schemas import Schema
+from treenail.schemas import Schema, shared
 from treenail.web import body as bodies
 from treenail.web import caller, etags, once
 from treenail.web.access import Access
@@ -105,7 +105,7 @@ class Endpoint:
             result, status = result
         if self.access.kind == "permission":
             db.session.flush()
-        schema = self.answers()
+        schema = shared(self.answers)
         if isinstance(result, Page):
             items = schema.dump(result.items, many=True)
             return {"items": items, "nextCursor": result.next_cursor}, status
@@ -122,7 +122,7 @@ class Endpoint:
         row = self.view(**arguments)
         if inspect(row, raiseerr=False) is not None:
             db.session.refresh(row, with_for_update={"key_share": True})
-        return self.answers().dump(row) if self.answers else None
+        return shared(self.answers).dump(row) if self.answers else None
 
     def _commit(self) -> None:
         if self._writes:

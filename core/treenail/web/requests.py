@@ -2,12 +2,10 @@
 
 import re
 import time
-from contextlib import ExitStack
 
-import structlog
 from flask import Flask, Response, current_app, g, request
 
-from treenail import metrics, trace
+from treenail import logs, metrics, trace
 from treenail.ids import is_id, uuid7
 from treenail.logs import SECRET_KEYS
 
@@ -21,7 +19,6 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 HSTS = "max-age=31536000"
-log = structlog.get_logger("treenail.web")
 
 
 def install(app: Flask) -> None:
@@ -35,14 +32,13 @@ def _begin() -> None:
     given = request.headers.get("X-Request-Id", "")
     request_id = given if WELL_FORMED.fullmatch(given) else uuid7()
     g.started = time.perf_counter()
-    g.tracing = ExitStack()
-    g.tracing.enter_context(trace.tracing(trace.Trace(request_id=request_id)))
+    g.tracing = trace.begin(trace.Trace(request_id=request_id))
 
 
 def _finish(response: Response) -> Response:
+    given = {name for name, _ in response.headers}
+    response.headers.extend([(n, value) for n, value in HEADERS.items() if n not in given])
     response.headers["X-Request-Id"] = trace.current().request_id or ""
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
     if request.is_secure:
         response.headers["Strict-Transport-Security"] = HSTS
     seconds = time.perf_counter() - g.started
@@ -50,8 +46,7 @@ def _finish(response: Response) -> Response:
     if rule is None or not rule.websocket:  # a socket's life is no answer's time
         route = rule.rule if rule else None
         metrics.of(current_app).observe(route, request.method, response.status_code, seconds)
-    log.info(
-        "request",
+    logs.request(
         method=request.method,
         path=_path(),
         status=response.status_code,
@@ -73,6 +68,6 @@ def _path() -> str:
 
 
 def _end(error: BaseException | None) -> None:
-    stack: ExitStack | None = g.pop("tracing", None)
-    if stack:
-        stack.close()
+    token = g.pop("tracing", None)
+    if token:
+        trace.end(token)

@@ -3,9 +3,9 @@
 from typing import Any, TypeVar
 
 from flask import Blueprint
-from treenail.db import session
+from treenail.db import Row, session
 from treenail.permissions import visible
-from treenail.web import Page, PageRequest, endpoint, fresh, paginate, permission, principal
+from treenail.web import Page, PageRequest, endpoint, fresh, paginate, permission, principal, target
 
 from treenail_workspaces import listing, services
 from treenail_workspaces.models import Document, Workspace
@@ -43,9 +43,9 @@ def create_workspace(body: dict[str, Any]) -> Workspace:
 
 @blueprint.get("/workspaces/<id:workspace_id>")
 @endpoint(permission("workspace:read", of="workspace_id"), answers=WorkspaceSchema)
-def show_workspace(workspace_id: str) -> Workspace:
+def show_workspace(workspace_id: str) -> Row:
     """One workspace."""
-    return _one(WORKSPACE, session().get_one(Workspace, workspace_id))
+    return _one(WORKSPACE, target())
 
 
 @blueprint.patch("/workspaces/<id:workspace_id>")
@@ -101,9 +101,9 @@ def list_all_documents(page: PageRequest, query: dict[str, Any]) -> Page[Documen
 
 @blueprint.get("/documents/<id:document_id>")
 @endpoint(permission("document:read", of="document_id"), answers=DocumentSchema)
-def show_document(document_id: str) -> Document:
+def show_document(document_id: str) -> Row:
     """One document."""
-    return _one(DOCUMENT, session().get_one(Document, document_id))
+    return _one(DOCUMENT, target())
 
 
 @blueprint.patch("/documents/<id:document_id>")
