@@ -21,12 +21,14 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.sql.elements import True_
 
 from treenail import platform
 from treenail.contributions import ResourceType, Rule
 from treenail.db import Plan, Row, Runs, TenantSession
 from treenail.errors import NotFound, PermissionDenied
 from treenail.models import Tenant
+from treenail.pointwise import pointwise
 from treenail.principal import Principal
 
 TENANT = "tenant"
@@ -85,7 +87,7 @@ def explain(
 ) -> Decision:
     """Decide as `check` does, with the reason as close as the deciding rule can say it."""
     decision, decisive = _decide(session, principal, permission, resource_id)
-    say = None if decisive is None else _rules(principal, permission)[decisive].explain
+    say = None if decisive is None else _deciding(principal, permission)[decisive].explain
     if say is None:
         return decision
     return replace(decision, reason=say(session, resource_id or principal.tenant_id or ""))
@@ -129,11 +131,21 @@ def _question(principal: Principal, permission: str) -> _Question | None:
 
 
 def _make_question(principal: Principal, permission: str) -> _Question:
-    rules = _rules(principal, permission)
     return _Question(
-        [(rule.effect, rule.reason) for rule in rules],
-        Plan(lambda: _with_target(permission, _rules(principal, permission))),
+        [(rule.effect, rule.reason) for rule in _deciding(principal, permission)],
+        Plan(lambda: _with_target(permission, _deciding(principal, permission))),
     )
+
+
+def _deciding(principal: Principal, permission: str) -> list[Rule]:
+    """The rules but for allows after one that always holds: those decide nothing any more."""
+    kept: list[Rule] = []
+    settled = False
+    for rule in _rules(principal, permission):
+        if rule.effect == "deny" or not settled:
+            kept.append(rule)
+        settled = settled or (rule.effect == "allow" and isinstance(rule.where, True_))
+    return kept
 
 
 def _with_target(permission: str, rules: Sequence[Rule]) -> Select[Any]:
@@ -141,7 +153,7 @@ def _with_target(permission: str, rules: Sequence[Rule]) -> Select[Any]:
     model = resource_type_of(permission).model or Tenant
     mapped = [getattr(model, attribute.key) for attribute in inspect(model).column_attrs]
     columns = [column for column in mapped if not isinstance(column.type, LargeBinary)]
-    conditions = [rule.where.label(f"rule_{n}") for n, rule in enumerate(rules)]
+    conditions = [_asked(rule, model).label(f"rule_{n}") for n, rule in enumerate(rules)]
     chosen = select(*columns, *conditions).select_from(model)
     return chosen.where(model.id == bindparam("target"))
 
@@ -185,6 +197,11 @@ def _may_see(session: Runs, principal: Principal, permission: str, resource_id: 
     if resource_id is None or reading not in platform.current().permissions:
         return True  # the tenant at large is no secret to its members
     return check(session, principal, reading, resource_id).allowed
+
+
+def _asked(rule: Rule, model: type[Any]) -> ColumnElement[bool]:
+    """The rule's condition for one row; a deny's as it is, because unknown means denied there."""
+    return rule.where if rule.effect == "deny" else pointwise(rule.where, model.__table__)
 
 
 class _RuleFailed(Exception):

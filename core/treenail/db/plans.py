@@ -6,7 +6,6 @@ making objects. A plan gives plain rows with the columns as attributes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -17,6 +16,7 @@ from sqlalchemy.util import LRUCache
 
 Build = Callable[[], Any]
 Convert = Callable[[Any], Any]
+Call = Callable[[], Any]
 Watch = Callable[[str, Any], None]
 _compiled: Any = LRUCache(500)  # by structure, as the engines' own; shared by equal statements
 _shapes: "WeakKeyDictionary[SQLCompiler, _Shape]" = WeakKeyDictionary()
@@ -30,7 +30,7 @@ class Runs(Protocol):
     """Whoever can run a plan: a session, or the reading side by itself."""
 
     def rows(self, plan: "Plan", **values: Any) -> list[Row]:
-        """What the plan finds, given its open parameters."""
+        """What the plan finds, given every one of its open parameters."""
 
 
 class Plan:
@@ -57,27 +57,37 @@ class Plan:
         return known
 
 
-@dataclass(frozen=True)
 class _Ready:
-    """A statement's shape, and the constants that are its own."""
+    """A statement's shape with the constants that are its own."""
 
-    shape: "_Shape"
-    constants: Mapping[str, Any]
-    calls: Mapping[str, Callable[[], Any]]
+    def __init__(self, shape: "_Shape", constants: dict[str, Any], calls: Mapping[str, Call]):
+        self.shape = shape
+        self.constants = constants
+        self.calls = calls
+        self.texts: dict[tuple[int, ...], _Text] = {}
 
-    def run(self, cursor: Any, values: Mapping[str, Any], watch: Watch | None) -> list[Row]:
-        called = {name: call() for name, call in self.calls.items()}
-        return self.shape.run(cursor, {**self.constants, **called, **values}, watch)
+    def run(self, cursor: Any, values: dict[str, Any], watch: Watch | None) -> list[Row]:
+        """The rows; ``values`` are those of the open parameters."""
+        for name, call in self.calls.items():
+            values[name] = call()
+        lengths = tuple([len(values[name]) for name in self.shape.lists if name in values])
+        text = self.texts.get(lengths)
+        if text is None:
+            text = self.texts[lengths] = _Text(self.shape.compiled, self.constants, values)
+        parameters = text.parameters(values)
+        if watch:
+            watch(text.sql, parameters)
+        cursor.execute(text.sql, parameters)
+        return [self.shape.row(found) for found in cursor.fetchall()]
 
 
 class _Shape:
-    """A compiled statement, with a text for each length of its lists."""
+    """A compiled statement: which of its parameters are lists, what its columns become."""
 
     def __init__(self, compiled: SQLCompiler) -> None:
         self.compiled = compiled
         binds = compiled.bind_names.items()
         self.lists = sorted({name for bind, name in binds if bind.expanding})
-        self.texts: dict[tuple[int, ...], _Text] = {}
         self.names: list[str] = []
         self.converts: list[tuple[int, Convert]] = []
         columns: Any = compiled._result_columns
@@ -86,51 +96,52 @@ class _Shape:
             if convert := column.type._cached_result_processor(compiled.dialect, None):
                 self.converts.append((place, convert))
 
-    def run(self, cursor: Any, values: Mapping[str, Any], watch: Watch | None) -> list[Row]:
-        lengths = tuple([len(values[name]) for name in self.lists])
-        text = self.texts.get(lengths)
-        if text is None:
-            text = self.texts[lengths] = _Text.of(self.compiled, values)
-        parameters = text.parameters(values)
-        if watch:
-            watch(text.sql, parameters)
-        cursor.execute(text.sql, parameters)
-        return [self._row(found) for found in cursor.fetchall()]
-
-    def _row(self, found: Sequence[Any]) -> Row:
+    def row(self, found: Sequence[Any]) -> Row:
+        """One row of the driver's."""
         cells = list(found)
         for place, convert in self.converts:
             cells[place] = convert(cells[place])
-        return Row(**dict(zip(self.names, cells, strict=True)))
+        row = Row()
+        row.__dict__.update(zip(self.names, cells, strict=True))
+        return row
 
 
-@dataclass(frozen=True)
 class _Text:
-    """SQL as the driver takes it; each slot says which value goes there, and converted how."""
+    """SQL as the driver takes it, for lists of some lengths; constants in their places.
 
-    sql: str
-    positional: bool
-    slots: list[tuple[str, str, int | None, Convert]] = field(default_factory=list)
+    Each open slot says which value goes there, which of a list's, and converted how.
+    """
 
-    @classmethod
-    def of(cls, compiled: SQLCompiler, values: Mapping[str, Any]) -> "_Text":
-        state: Any = compiled._process_parameters_for_postcompile(dict(values))
+    def __init__(
+        self, compiled: SQLCompiler, constants: dict[str, Any], values: dict[str, Any]
+    ) -> None:
+        state: Any = compiled._process_parameters_for_postcompile({**constants, **values})
         items = {
             item: (name, place)
             for name, expanded in state.parameter_expansion.items()
             for place, item in enumerate(expanded)
         }
         converters: Any = compiled._bind_processors
-        text = cls(state.statement, state.positiontup is not None)
-        for slot in state.positiontup or state.parameters:
-            name, place = items.get(slot, (slot, None))
-            text.slots.append((slot, name, place, converters.get(name) or _as_it_is))
-        return text
+        self.sql: str = state.statement
+        order = state.positiontup
+        slots = enumerate(order) if order else ((name, name) for name in state.parameters)
+        self.template: Any = [None] * len(order) if order else {}
+        self.open: list[tuple[Any, str, int | None, Convert]] = []
+        for slot, bind in slots:
+            name, place = items.get(bind, (bind, None))
+            convert = converters.get(name) or _as_it_is
+            if name in values:
+                self.open.append((slot, name, place, convert))
+            else:
+                self.template[slot] = convert(_at(constants[name], place))
 
     def parameters(self, values: Mapping[str, Any]) -> Any:
-        if self.positional:
-            return [convert(_at(values[name], place)) for _, name, place, convert in self.slots]
-        return {slot: convert(_at(values[name], at)) for slot, name, at, convert in self.slots}
+        """The driver's parameters for these values."""
+        filled = self.template.copy()
+        for slot, name, place, convert in self.open:
+            value = values[name]
+            filled[slot] = convert(value if place is None else value[place])
+        return filled
 
 
 def _prepare(statement: Any, dialect: Dialect) -> _Ready:

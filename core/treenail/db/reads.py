@@ -4,14 +4,14 @@ It is taken when it is first needed and given back when the block ends. Each pla
 transaction of its own.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app, g
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select
 
+from treenail.db import guard
 from treenail.db.engines import reading
 from treenail.db.plans import Plan, Row
 
@@ -25,7 +25,7 @@ class Reader:
         self._engine = engine
         self._connection: PoolProxiedConnection | None = None
 
-    def run(self, plan: Plan, scope: Scope, values: Mapping[str, Any]) -> list[Row]:
+    def run(self, plan: Plan, scope: Scope, values: dict[str, Any]) -> list[Row]:
         """What the plan finds."""
         if self._connection is None:
             self._connection = self._engine.raw_connection()
@@ -37,33 +37,27 @@ class Reader:
             self._connection.close()
             self._connection = None
 
+    def __enter__(self) -> "Reader":
+        return self
 
-@contextmanager
-def reader() -> Iterator[Reader]:
-    """The reader of the block that runs, or one for this block."""
-    if found := g.get("reader"):
-        yield found
-        return
-    engine = current_app.extensions["sqlalchemy"].engine
-    g.reader = made = Reader(reading(engine))
-    try:
-        yield made
-    finally:
-        del g.reader
-        made.close()
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
-def run(plan: Plan, scope: Scope, values: Mapping[str, Any]) -> list[Row]:
-    """What the plan finds, asked through the present block's reader."""
-    if open_already := g.get("reader"):
-        return open_already.run(plan, scope, values)  # type: ignore[no-any-return]
+def reader() -> Reader:
+    """A reader of the present application's database."""
+    return Reader(reading(current_app.extensions["sqlalchemy"].engine))
+
+
+def run(plan: Plan, scope: Scope, values: dict[str, Any]) -> list[Row]:
+    """What the plan finds, asked through the request's reader, or one for this alone."""
+    if of_request := g.get("reader"):
+        return of_request.run(plan, scope, values)  # type: ignore[no-any-return]
     with reader() as found:
         return found.run(plan, scope, values)
 
 
-def run_on(
-    connection: Connection, plan: Plan, scope: Scope, values: Mapping[str, Any]
-) -> list[Row]:
+def run_on(connection: Connection, plan: Plan, scope: Scope, values: dict[str, Any]) -> list[Row]:
     """What the plan finds, asked within a transaction that is open."""
     return _run(connection.engine, connection.connection, plan, scope, values)
 
@@ -79,6 +73,18 @@ class SystemReads:
         return run(plan, unscoped, values)
 
 
+@dataclass(frozen=True)
+class TenantReads:
+    """The reading side for one tenant: all that a view needs which only runs plans."""
+
+    tenant_id: str
+
+    def rows(self, plan: Plan, **values: Any) -> list[Row]:
+        """What a plan finds of the tenant's."""
+        values[guard.TENANT] = self.tenant_id
+        return run(plan, guard.scoped, values)
+
+
 def unscoped(statement: Select[Any]) -> Select[Any]:
     """The statement as it is."""
     return statement
@@ -89,7 +95,7 @@ def _run(
     connection: PoolProxiedConnection,
     plan: Plan,
     scope: Scope,
-    values: Mapping[str, Any],
+    values: dict[str, Any],
 ) -> list[Row]:
     cursor = connection.cursor()
 

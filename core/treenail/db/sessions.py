@@ -18,7 +18,8 @@ from treenail.db import guard, reads
 from treenail.db.base import Model
 from treenail.db.engines import reading
 from treenail.db.guard import TenancyError
-from treenail.db.plans import Plan, Row
+from treenail.db.plans import Plan, Row, Runs
+from treenail.db.reads import TenantReads
 
 
 class TenantSession(FlaskSession):
@@ -52,9 +53,9 @@ class TenantSession(FlaskSession):
 
     def rows(self, plan: Plan, **values: Any) -> list[Row]:
         """What a plan finds of the tenant's; sees what this session has written."""
-        values[guard.TENANT] = self.tenant_id
         if self.read_only:
-            return reads.run(plan, guard.scoped, values)
+            return TenantReads(self.tenant_id).rows(plan, **values)
+        values[guard.TENANT] = self.tenant_id
         self._autoflush()
         return reads.run_on(super().connection(), plan, guard.scoped, values)
 
@@ -103,6 +104,12 @@ def bind_tenant(tenant_id: str, *, read_only: bool = False) -> None:
 def session() -> TenantSession:
     """The request's session, bound to the caller's tenant; the face commits it at the end."""
     return cast(TenantSession, db.session())
+
+
+def plans() -> Runs:
+    """Who runs plans for the request: where it only reads, no session is made for them."""
+    tenant_id, read_only = g.tenant_binding
+    return TenantReads(tenant_id) if read_only else session()
 
 
 @contextmanager

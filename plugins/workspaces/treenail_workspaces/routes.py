@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 from flask import Blueprint
-from treenail.db import Row, session
+from treenail.db import Row, plans, session
 from treenail.permissions import visible
 from treenail.web import Page, PageRequest, endpoint, fresh, paginate, permission, principal, target
 
@@ -130,10 +130,10 @@ def show_content(document_id: str) -> dict[str, Any]:
 
 
 def _one(kind: str, row: T) -> T:
-    services.add_roles(session(), principal(), kind, [row])
+    services.add_roles(plans(), principal(), kind, [row])
     return row
 
 
 def _page(kind: str, page: Page[T]) -> Page[T]:
-    services.add_roles(session(), principal(), kind, page.items)
+    services.add_roles(plans(), principal(), kind, page.items)
     return page

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 from treenail import platform
-from treenail.db import TenantSession
+from treenail.db import Runs, TenantSession
 from treenail.events import emit
 from treenail.principal import Principal
 from treenail_rbac import grants
@@ -85,7 +85,7 @@ def delete_document(session: TenantSession, document_id: str) -> None:
     session.delete(found)
 
 
-def add_roles(session: TenantSession, by: Principal, kind: str, rows: Sequence[Any]) -> None:
+def add_roles(session: Runs, by: Principal, kind: str, rows: Sequence[Any]) -> None:
     """Give each row the principal's ``role`` on it; a constant number of queries."""
     resource_type = platform.current().resource_types[kind]
     roles = grants.roles_on(session, by, resource_type, rows)
