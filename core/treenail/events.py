@@ -7,7 +7,7 @@ would forget them.)
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, cast
 
 from marshmallow import ValidationError
 from sqlalchemy import ForeignKey, Index, String
@@ -18,6 +18,14 @@ from treenail.clock import utcnow
 from treenail.contributions import Event
 from treenail.db import Global, Identified, Model, TenantSession, uuid_type
 from treenail.schemas import shared
+
+
+class Puts(Protocol):
+    """Sessions of Treenail, which is all there are."""
+
+    def put(self, made: Any) -> Any:
+        """Insert a new object now."""
+
 
 HINTED = "treenail_hinted"
 
@@ -92,6 +100,6 @@ def emit(
         data=stored,
         request_id=cause.request_id,
     )
-    session.add(event)
+    cast(Puts, session).put(event)
     session.info[HINTED] = True
     return event.id

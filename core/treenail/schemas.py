@@ -1,6 +1,6 @@
 """Marshmallow in the house's way: camelCase outside, unknown fields refused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, cached_property, partial
 from typing import Any
@@ -10,6 +10,10 @@ from marshmallow import Schema as BaseSchema
 
 from treenail.clock import rfc3339
 from treenail.ids import is_id
+
+Convert = Callable[[Any], Any]
+_Member = tuple[str, str, type | None, Convert | None, fields.Field[Any]]
+"""Of a field: its name outside and inside, its short way, and the field for the long one."""
 
 
 class Schema(BaseSchema):
@@ -36,28 +40,27 @@ class Schema(BaseSchema):
     def _document(self, obj: Any) -> dict[str, Any]:
         document = {}
         read = obj.get if isinstance(obj, Mapping) else partial(getattr, obj)
-        for key, name, kind, field in self._members:
+        for key, name, kind, convert, field in self._members:
             value = read(name, missing) if kind else missing
-            if (
-                type(value) is kind
-                or (value := field.serialize(name, obj, self.get_attribute)) is not missing
-            ):
+            if type(value) is kind:
+                document[key] = convert(value) if convert else value
+            elif (value := field.serialize(name, obj, self.get_attribute)) is not missing:
                 document[key] = value
         return document
 
     @cached_property
-    def _members(self) -> list[tuple[str, str, type | None, fields.Field[Any]]]:
-        """Of each field the name outside, the one inside, and the type answered as it is."""
+    def _members(self) -> list[_Member]:
         return [
-            (field.data_key or name, name, _answered_as_it_is(field), field)
+            (field.data_key or name, name, *_short_way(field), field)
             for name, field in self.dump_fields.items()
         ]
 
 
-def _answered_as_it_is(field: fields.Field[Any]) -> type | None:
+def _short_way(field: fields.Field[Any]) -> tuple[type | None, Convert | None]:
+    """The type of values that need no more than a function, or nothing, to be answered."""
     if field.attribute is not None:
-        return None
-    return {fields.String: str, Id: str, Text: str, fields.Boolean: bool}.get(type(field))
+        return None, None
+    return SHORT_WAYS.get(type(field), (None, None))
 
 
 @cache
@@ -104,3 +107,12 @@ class Moment(fields.Field[datetime]):
             return moment.astimezone(UTC)
         except OverflowError:
             raise ValidationError("Not a time in UTC.") from None
+
+
+SHORT_WAYS: Mapping[type, tuple[type, Convert | None]] = {
+    fields.String: (str, None),
+    Id: (str, None),
+    Text: (str, None),
+    fields.Boolean: (bool, None),
+    Moment: (datetime, rfc3339),
+}

@@ -6,7 +6,6 @@ making objects. A plan gives plain rows with the columns as attributes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -22,8 +21,14 @@ _compiled: Any = LRUCache(500)  # by structure, as the engines' own; shared by e
 _shapes: "WeakKeyDictionary[SQLCompiler, _Shape]" = WeakKeyDictionary()
 
 
-class Row(SimpleNamespace):
-    """What a plan found: its columns as attributes."""
+class Row:
+    """What a plan found: its columns as attributes, to which a service may add."""
+
+    def __init__(self, cells: dict[str, Any]) -> None:
+        self.__dict__ = cells
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"the plan selects no {name}")
 
 
 class Runs(Protocol):
@@ -89,21 +94,20 @@ class _Shape:
         binds = compiled.bind_names.items()
         self.lists = sorted({name for bind, name in binds if bind.expanding})
         self.names: list[str] = []
-        self.converts: list[tuple[int, Convert]] = []
+        self.converts: list[tuple[str, Convert]] = []
         columns: Any = compiled._result_columns
-        for place, column in enumerate(columns):
-            self.names.append(getattr(column.objects[0], "key", None) or column.keyname)
+        for column in columns:
+            name = getattr(column.objects[0], "key", None) or column.keyname
+            self.names.append(name)
             if convert := column.type._cached_result_processor(compiled.dialect, None):
-                self.converts.append((place, convert))
+                self.converts.append((name, convert))
 
     def row(self, found: Sequence[Any]) -> Row:
         """One row of the driver's."""
-        cells = list(found)
-        for place, convert in self.converts:
-            cells[place] = convert(cells[place])
-        row = Row()
-        row.__dict__.update(zip(self.names, cells, strict=True))
-        return row
+        cells = dict(zip(self.names, found))  # noqa: B905  as many as were selected
+        for name, convert in self.converts:
+            cells[name] = convert(cells[name])
+        return Row(cells)
 
 
 class _Text:

@@ -6,7 +6,7 @@ resolved out of a membership; it is never bound again.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from flask import g
 from flask_sqlalchemy import SQLAlchemy
@@ -14,12 +14,14 @@ from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import ORMExecuteState, Session
 
-from treenail.db import guard, reads
+from treenail.db import guard, inserts, reads
 from treenail.db.base import Model
 from treenail.db.engines import reading
 from treenail.db.guard import TenancyError
 from treenail.db.plans import Plan, Row, Runs
 from treenail.db.reads import TenantReads
+
+T = TypeVar("T")
 
 
 class TenantSession(FlaskSession):
@@ -59,6 +61,18 @@ class TenantSession(FlaskSession):
         self._autoflush()
         return reads.run_on(super().connection(), plan, guard.scoped, values)
 
+    def put(self, made: T) -> T:
+        """Insert a new object now, past the unit of work, which then doesn't know it.
+
+        For rows that are written all the time; what was added before is flushed first.
+        """
+        if self.read_only:
+            raise TenancyError("a request that only reads can't write")
+        guard.assert_owned([made], self.tenant_id)
+        self._autoflush()
+        inserts.put(super().connection(), made)
+        return made
+
 
 class SystemSession(Session):
     """A session across tenants."""
@@ -67,6 +81,12 @@ class SystemSession(Session):
         """What a plan finds; sees what this session has written."""
         self._autoflush()
         return reads.run_on(self.connection(), plan, reads.unscoped, values)
+
+    def put(self, made: T) -> T:
+        """Insert a new object now, past the unit of work, which then doesn't know it."""
+        self._autoflush()
+        inserts.put(self.connection(), made)
+        return made
 
 
 db = SQLAlchemy(model_class=Model, session_options={"class_": TenantSession})

@@ -2,6 +2,8 @@
 
 import re
 import time
+from collections.abc import Iterable
+from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 
@@ -11,18 +13,40 @@ from treenail.logs import SECRET_KEYS
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9._\-]{1,128}")
 LONG = 22  # characters of 128 bits in base64
-HEADERS = {
+SAID = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+HEADERS = {name.lower(): (name, value) for name, value in SAID.items()}
 HSTS = "max-age=31536000"
+
+
+class Headers:
+    """WSGI middleware: what every answer's headers say, where the answer doesn't itself."""
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer, with the headers."""
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            given = {name.lower() for name, _ in headers}
+            headers += [header for name, header in HEADERS.items() if name not in given]
+            if environ.get("wsgi.url_scheme") == "https":
+                headers.append(("Strict-Transport-Security", HSTS))
+            return start_response(status, headers, *error)
+
+        answer: Iterable[bytes] = self.application(environ, start)
+        return answer
 
 
 def install(app: Flask) -> None:
     """Follow every request of the application."""
+    app.wsgi_app = Headers(app.wsgi_app)  # type: ignore[method-assign]
     app.before_request(_begin)
     app.after_request(_finish)
     app.teardown_request(_end)
@@ -36,11 +60,7 @@ def _begin() -> None:
 
 
 def _finish(response: Response) -> Response:
-    given = {name for name, _ in response.headers}
-    response.headers.extend([(n, value) for n, value in HEADERS.items() if n not in given])
     response.headers["X-Request-Id"] = trace.current().request_id or ""
-    if request.is_secure:
-        response.headers["Strict-Transport-Security"] = HSTS
     seconds = time.perf_counter() - g.started
     rule = request.url_rule
     if rule is None or not rule.websocket:  # a socket's life is no answer's time

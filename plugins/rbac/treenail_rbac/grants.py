@@ -58,9 +58,7 @@ def give(
         role=role,
         granted_by=granted_by,
     )
-    session.add(made)
-    session.flush()
-    return made
+    return session.put(made)
 
 
 def revoke(
@@ -170,7 +168,7 @@ def _inherited(
 def _parents(session: Runs, parent: ResourceType, ids: set[str]) -> Sequence[Any]:
     """The rows above, read only where something may lie above them that their row tells."""
     if parent.parent is None or parent.parent.type == TENANT:
-        return [Row(id=id_) for id_ in ids]
+        return [Row({"id": id_}) for id_ in ids]
     model: Any = parent.model
     column: Any = parent.parent.column
     found = select(model.id, column).where(model.id.in_(bindparam("ids", expanding=True)))

@@ -73,9 +73,9 @@ def delete_workspace(workspace_id: str) -> None:
     answers=DocumentSchema,
     paged=True,
 )
-def list_documents(workspace_id: str, page: PageRequest, query: dict[str, Any]) -> Page[Document]:
+def list_documents(workspace_id: str, page: PageRequest, query: dict[str, Any]) -> Page[Row]:
     """The documents of a workspace that one may see, the newest first if nothing else is asked."""
-    found = listing.documents(session(), principal(), query, page, workspace_id)
+    found = listing.documents(plans(), principal(), query, page, workspace_id)
     return _page(DOCUMENT, found)
 
 
@@ -94,9 +94,9 @@ def create_document(workspace_id: str, body: dict[str, Any]) -> Document:
 
 @blueprint.get("/documents")
 @endpoint(permission("tenant:read"), query=AnyDocumentQuery, answers=DocumentSchema, paged=True)
-def list_all_documents(page: PageRequest, query: dict[str, Any]) -> Page[Document]:
+def list_all_documents(page: PageRequest, query: dict[str, Any]) -> Page[Row]:
     """Every document one may see, in whichever workspace, or those shared with one."""
-    return _page(DOCUMENT, listing.documents(session(), principal(), query, page))
+    return _page(DOCUMENT, listing.documents(plans(), principal(), query, page))
 
 
 @blueprint.get("/documents/<id:document_id>")

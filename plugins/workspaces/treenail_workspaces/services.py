@@ -56,9 +56,7 @@ def create_document(
 ) -> Document:
     """Make a document in a workspace, empty or with a template's content; its maker owns it."""
     template_id = data.pop("template_id", None)
-    made = Document(workspace_id=workspace_id, created_by=by.user_id, **data)
-    session.add(made)
-    session.flush()
+    made = session.put(Document(workspace_id=workspace_id, created_by=by.user_id, **data))
     if template_id is not None:
         template = templates.choose(session, by, workspace_id, template_id, made.kind)
         contents.seed(session, made, template.content)
