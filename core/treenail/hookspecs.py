@@ -99,6 +99,9 @@ class PluginSpec:
         """Reasons to allow or deny the permission on resources of the type.
 
         An allow must match and no deny may. Check, list and explanation all come from here.
+        Asked once for as long as the principal stays equal, so the answer comes from the
+        arguments alone: what else may change is looked up by the rule's condition, and the
+        present moment is ``bindparam("now", callable_=utcnow, type_=Timestamp)``.
         """
 
     @hookspec

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from treenail.settings import CoreSettings
 
@@ -22,23 +22,27 @@ class NestedWrite(Exception):
 def configuration(settings: CoreSettings) -> dict[str, Any]:
     """Flask-SQLAlchemy's configuration for the database the settings name."""
     url = make_url(settings.database)
+    if url.get_backend_name() == "sqlite" and url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    return {"SQLALCHEMY_DATABASE_URI": url, "SQLALCHEMY_ENGINE_OPTIONS": _options(url)}
+
+
+def _options(url: URL) -> dict[str, Any]:
     options: dict[str, Any] = {"pool_size": 32, "max_overflow": 32}
     options["hide_parameters"] = True  # an error's text, which is logged, would hold them
     if url.get_backend_name() == "sqlite":
-        if url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         options["connect_args"] = {"timeout": 30}
     else:
         # Prepared statements break behind transaction-pooling proxies.
         options |= {"pool_pre_ping": True, "connect_args": {"prepare_threshold": None}}
-    return {"SQLALCHEMY_DATABASE_URI": url, "SQLALCHEMY_ENGINE_OPTIONS": options}
+    return options
 
 
 def prepare(engine: Engine, settings: CoreSettings) -> None:
     """Set up an engine's connections; PostgreSQL's defaults are right already."""
     if engine.dialect.name != "sqlite":
         return
-    twin = create_engine(engine.url, **configuration(settings)["SQLALCHEMY_ENGINE_OPTIONS"])
+    twin = create_engine(engine.url, **_options(engine.url))
     _readers[engine] = twin
     event.listen(engine, "engine_disposed", lambda _: twin.dispose())
     for each, more in ((engine, ()), (twin, ("query_only=ON",))):
