@@ -1,0 +1,10 @@
+"""The servers that are compared, each in a file of its own with the same interface."""
+
+from peers.bare import Bare
+from peers.drf import DjangoRest
+from peers.peer import CannotInstall, Peer, Plan
+from peers.platform import Treenail
+
+PEERS: dict[str, Peer] = {peer.name: peer for peer in (Treenail(), Bare(), DjangoRest())}
+
+__all__ = ["PEERS", "CannotInstall", "Peer", "Plan"]
