@@ -202,7 +202,7 @@ def fill() -> dict[str, Any]:
     claims = {"sub": str(people[0].id), "sid": str(session.id)}
     return {
         "token": jwt.encode(claims, SECRET, algorithm="HS256"),
-        "tenant": str(tenants[0].id),
+        "tenants": [str(tenant.id) for tenant in tenants],
         "foreign": str(foreign.id),
         "ids": [str(row.id) for row in rows],
     }

@@ -4,7 +4,10 @@ from peers.bare import Bare
 from peers.drf import DjangoRest
 from peers.peer import CannotInstall, Peer, Plan
 from peers.platform import Treenail
+from peers.pocketbase import PocketBase
 
-PEERS: dict[str, Peer] = {peer.name: peer for peer in (Treenail(), Bare(), DjangoRest())}
+PEERS: dict[str, Peer] = {
+    peer.name: peer for peer in (Treenail(), Bare(), DjangoRest(), PocketBase())
+}
 
 __all__ = ["PEERS", "CannotInstall", "Peer", "Plan"]

@@ -17,7 +17,7 @@ class Bare(Peer):
     def prepare(self, data: Path) -> Plan:
         """Nothing lies anywhere."""
         paths = [f"/documents/{number}" for number in dataset.READ]
-        return Plan({"read": Requests("GET", paths)}, None)
+        return Plan({"read": Requests("GET", paths)})
 
     def command(self, data: Path, port: int) -> list[str]:
         """gunicorn."""

@@ -2,15 +2,12 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 from load import Requests
 
 from peers import dataset
-from peers.peer import APPS, HERE, Peer, Plan, clean_environment, gunicorn, run
-
-REQUIREMENTS = HERE / "requirements-drf.txt"
+from peers.peer import APPS, Peer, Plan, clean_environment, gunicorn, pip_install
 
 
 class DjangoRest(Peer):
@@ -19,23 +16,12 @@ class DjangoRest(Peer):
     name = "drf"
 
     def __init__(self) -> None:
-        self.folder = Path()
+        self.python = Path()
         self.token = ""
 
-    @property
-    def python(self) -> Path:
-        """The interpreter that has Django."""
-        return self.folder / "bin" / "python"
-
     def install(self, cache: Path) -> None:
-        """A virtual environment of its own."""
-        self.folder = cache / "drf"
-        done = self.folder / "requirements.txt"
-        if done.exists() and done.read_text() == REQUIREMENTS.read_text():
-            return
-        run([sys.executable, "-m", "venv", "--clear", str(self.folder)], cache)
-        run([str(self.python), "-m", "pip", "install", "-q", "-r", str(REQUIREMENTS)], cache)
-        done.write_text(REQUIREMENTS.read_text())
+        """Django has an environment of its own."""
+        self.python = pip_install("drf", cache) / "bin" / "python"
 
     def prepare(self, data: Path) -> Plan:
         """Tables and rows through Django; the documents go in as lines of JSON."""
@@ -55,14 +41,18 @@ class DjangoRest(Peer):
             raise RuntimeError(f"drf: {done.stderr[-2000:]}")
         made = json.loads(done.stdout)
         self.token = made["token"]
-        documents = f"/tenants/{made['tenant']}/documents"
-        create = {"title": "Made", "body": dataset.body(0)}
+        own, other = (f"/tenants/{tenant}/documents" for tenant in made["tenants"])
+        create = json.dumps({"title": "Made", "body": dataset.body(0)})
         tasks = {
             "read": Requests("GET", [f"/documents/{made['ids'][n]}" for n in dataset.READ]),
-            "list": Requests("GET", [documents]),
-            "create": Requests("POST", [documents], json.dumps(create)),
+            "list": Requests("GET", [own]),
+            "create": Requests("POST", [own], create),
         }
-        return Plan(tasks, f"/documents/{made['foreign']}")
+        foreign = (
+            Requests("GET", [f"/documents/{made['foreign']}"]),
+            Requests("POST", [other], create),
+        )
+        return Plan(tasks, foreign)
 
     def command(self, data: Path, port: int) -> list[str]:
         """gunicorn."""

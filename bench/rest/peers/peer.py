@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,13 +30,12 @@ class CannotInstall(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is sent to a peer, by task (``read``, ``list``, ``create``), and what it must refuse.
-
-    ``foreign`` is the path of another tenant's document; None where there are no tenants.
+    """What is sent to a peer, by task (``read``, ``list``, ``create``), and what it must refuse:
+    another tenant's document, and a new one there.
     """
 
     tasks: Mapping[str, Requests]
-    foreign: str | None
+    foreign: Sequence[Requests] = ()
 
 
 @dataclass(frozen=True)
@@ -95,24 +95,23 @@ class Peer(ABC):
             _end(process)
 
     def check(self, running: Running, plan: Plan) -> None:
-        """Raise `RuntimeError` where a task isn't answered as it should be."""
+        """Raise `RuntimeError` where a request isn't answered as it should be."""
         for task, requests in plan.tasks.items():
-            path = requests.paths[0]
-            body = json.loads(requests.body) if requests.body else None
-            status, answer = call(running, requests.method, path, body)
+            status, answer = _first(running, requests)
             if not 200 <= status < 300:
                 raise RuntimeError(f"{self.name}: {task} is answered {status}: {answer}")
             if task == "list" and len(answer[self.items]) != 50:
                 raise RuntimeError(f"{self.name}: a list has {len(answer[self.items])} rows")
-        if plan.foreign:
-            status, answer = call(running, "GET", plan.foreign)
-            if status not in (403, 404):
-                raise RuntimeError(f"{self.name}: a foreign document is answered {status}")
+        for requests in plan.foreign:
+            status, answer = _first(running, requests)
+            if status not in (400, 403, 404):
+                what = f"{requests.method} {requests.paths[0]}"
+                raise RuntimeError(f"{self.name}: {what} in a foreign tenant: {status} {answer}")
 
 
-def call(running: Running, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    """Send one request as the person who is signed in; returns status and parsed body."""
-    return send(method, running.base + path, body, running.headers)
+def _first(running: Running, requests: Requests) -> tuple[int, Any]:
+    body = json.loads(requests.body) if requests.body else None
+    return send(requests.method, running.base + requests.paths[0], body, running.headers)
 
 
 def send(
@@ -160,6 +159,18 @@ def run(command: Sequence[str], cwd: Path, environment: Mapping[str, str] | None
         raise CannotInstall(str(error)) from error
     if done.returncode:
         raise CannotInstall(f"{' '.join(command)}: {(done.stderr or done.stdout)[-800:].strip()}")
+
+
+def pip_install(name: str, cache: Path) -> Path:
+    """An environment with what ``requirements-<name>.txt`` pins; made when missing or stale."""
+    requirements, folder = HERE / f"requirements-{name}.txt", cache / name
+    done = folder / "requirements.txt"
+    if not done.exists() or done.read_text() != requirements.read_text():
+        run([sys.executable, "-m", "venv", "--clear", str(folder)], cache)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q"]
+        run([*pip, "-r", str(requirements)], cache)
+        done.write_text(requirements.read_text())
+    return folder
 
 
 def gunicorn(python: Path, application: str, data: Path, port: int) -> list[str]:

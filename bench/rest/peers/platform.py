@@ -34,17 +34,21 @@ class Treenail(Peer):
         """People, tenants and a foreign document through the API, the 10,000 as rows."""
         with self.running(data) as server:
             stranger = self._person(server.base, dataset.OTHER)
-            foreign = self._document(server.base, stranger)
+            other = self._room(server.base, stranger)[0]
+            foreign = self._document(server.base, stranger, other)
             workspace, tenant, user = self._room(server.base, dict(server.headers))
         ids = self._fill(data, tenant, workspace, user)
-        create = {"title": dataset.body(0), "kind": "board"}
-        made = f"{API}/workspaces/{workspace}/documents"
+        create = json.dumps({"title": dataset.body(0), "kind": "board"})
         tasks = {
             "read": Requests("GET", [f"{API}/documents/{ids[n]}" for n in dataset.READ]),
             "list": Requests("GET", [f"{API}/documents?sort=-updatedAt&limit=50"]),
-            "create": Requests("POST", [made], json.dumps(create)),
+            "create": Requests("POST", [_documents(workspace)], create),
         }
-        return Plan(tasks, f"{API}/documents/{foreign}")
+        refused = (
+            Requests("GET", [f"{API}/documents/{foreign}"]),
+            Requests("POST", [_documents(other)], create),
+        )
+        return Plan(tasks, refused)
 
     def command(self, data: Path, port: int) -> list[str]:
         """``treenail serve``."""
@@ -76,10 +80,9 @@ class Treenail(Peer):
         user = must("GET", f"{base}{API}/me", None, headers)["user"]["id"]
         return workspace, tenant, user
 
-    def _document(self, base: str, headers: dict[str, str]) -> str:
-        workspace = self._room(base, headers)[0]
-        url = f"{base}{API}/workspaces/{workspace}/documents"
-        return str(must("POST", url, {"title": "Secret", "kind": "board"}, headers)["id"])
+    def _document(self, base: str, headers: dict[str, str], workspace: str) -> str:
+        body = {"title": "Secret", "kind": "board"}
+        return str(must("POST", base + _documents(workspace), body, headers)["id"])
 
     def _fill(self, data: Path, tenant: str, workspace: str, user: str) -> list[str]:
         ids = [uuid7() for _ in range(dataset.DOCUMENTS)]
@@ -88,6 +91,10 @@ class Treenail(Peer):
         load(engine, Grant.__table__, (grant(tenant, user, one, "owner", user) for one in ids))
         engine.dispose()
         return ids
+
+
+def _documents(workspace: str) -> str:
+    return f"{API}/workspaces/{workspace}/documents"
 
 
 def documents(ids: list[str], tenant: str, workspace: str, user: str) -> Iterator[Row]:
