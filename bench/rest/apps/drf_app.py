@@ -189,7 +189,7 @@ def fill() -> dict[str, Any]:
     with connection.schema_editor() as schema:
         for model in (Person, Session, Tenant, Membership, Document, Activity):
             schema.create_model(model)
-    people = [Person.objects.create(email=f"{n}@bench.example") for n in range(2)]
+    people = [Person.objects.create(email=f"{n}@bench.example.org") for n in range(2)]
     tenants = [Tenant.objects.create(name=f"Bench {n}") for n in range(2)]
     for person, tenant in zip(people, tenants, strict=True):
         Membership.objects.create(person=person, tenant=tenant)

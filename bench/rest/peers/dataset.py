@@ -12,8 +12,8 @@ READ = range(0, DOCUMENTS, 10)
 
 BODY_LENGTH = 300
 START = datetime(2026, 1, 1, tzinfo=UTC)
-EMAIL, PASSWORD = "reader@bench.example", "bench-rest-2026"
-OTHER = "stranger@bench.example"
+EMAIL, PASSWORD = "reader@bench.example.org", "bench-rest-2026"
+OTHER = "stranger@bench.example.org"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from load import Requests
 HERE = Path(__file__).parents[1]
 APPS = HERE / "apps"
 START_SECONDS = 60
-INSTALL_SECONDS = 900
+INSTALL_SECONDS = 1800
 
 
 class CannotInstall(Exception):

@@ -15,7 +15,7 @@ from peers.peer import Peer, Plan, must, pip_install
 API = "/api/collections"
 RECORDS = f"{API}/documents/records"
 MEMBERS = "tenant.members_via_tenant.user ?= @request.auth.id"
-ADMIN = "admin@bench.example"
+ADMIN = "admin@bench.example.org"
 Field = dict[str, object]
 
 
