@@ -121,19 +121,18 @@ def print_report(report: dict[str, Any], outcomes: list[Outcome]) -> None:
     console.print(table)
     for name, reason in report["skipped"].items():
         console.print(f"[bold yellow]{name} was SKIPPED:[/] {reason}", highlight=False)
-    if outcomes:
-        console.print(targets_table(outcomes))
+    print_targets(console, outcomes)
 
 
-def targets_table(outcomes: list[Outcome]) -> Table:
-    """What was to be reached and what was."""
+def print_targets(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """What was to be reached, and what was."""
     table = Table("target", title="targets")
     for label in ("wanted", "found", ""):
         table.add_column(label, justify="right")
     for one in outcomes:
         mark = "[green]met[/]" if one.met else "[bold red]missed[/]"
         table.add_row(one.label, one.wanted, _figure(one.found), mark)
-    return table
+    console.print(table)
 
 
 def _figure(value: float) -> str:

@@ -28,7 +28,6 @@ class Treenail(Peer):
     """
 
     name = "treenail"
-    logs = "WARNING"
 
     def prepare(self, data: Path) -> Plan:
         """People, tenants and a foreign document through the API, the 10,000 as rows."""
@@ -60,7 +59,7 @@ class Treenail(Peer):
             "PORT": str(port),
             "TREENAIL_DATA": str(data),
             "TREENAIL_RATE_LIMITS": "off",
-            "TREENAIL_LOG_LEVEL": self.logs,
+            "TREENAIL_LOG_LEVEL": "WARNING",
         }
 
     def sign_in(self, base: str) -> dict[str, str]:
