@@ -10,7 +10,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -151,11 +151,22 @@ def names(text: str) -> list[str]:
     return found
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """A reader of whole numbers that refuses lesser ones."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} up")
+        return int(text)
+
+    return read
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=8, help="length of a measured window")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each, for medians")
+    parser.add_argument("--seconds", type=at_least(1), default=8, help="of a measured window")
+    parser.add_argument("--rounds", type=at_least(1), default=3, help="whose medians are taken")
     parser.add_argument("--only", type=names, default=list(PEERS), help="peers, by comma")
     parser.add_argument("--task", choices=TASKS, help="one task alone")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 
-from compare import print_targets, say
+from compare import at_least, print_targets, say
 from flask import Flask
 from peers import dataset
 from peers.platform import Row, grant, load
@@ -257,7 +257,7 @@ def print_report(figures: Sequence[Figures], outcomes: Sequence[Outcome]) -> Non
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print; 1 when a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=1000, help="calls of each kind")
+    parser.add_argument("--samples", type=at_least(2), default=1000, help="calls of each kind")
     parser.add_argument("--only", choices=["sqlite", "postgresql"], help="one database alone")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")
     options = parser.parse_args(arguments)
