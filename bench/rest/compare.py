@@ -20,6 +20,7 @@ from typing import Any
 from load import Measurement, cpus, measure, pinned, require_wrk
 from peers import PEERS, CannotInstall, Peer, Plan
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from targets import Outcome, judge
 
@@ -120,12 +121,14 @@ def print_report(report: dict[str, Any], outcomes: list[Outcome]) -> None:
         table.add_section()
     console.print(table)
     for name, reason in report["skipped"].items():
-        console.print(f"[bold yellow]{name} was SKIPPED:[/] {reason}", highlight=False)
+        console.print(f"[bold yellow]{name} was SKIPPED:[/] {escape(reason)}", highlight=False)
     print_targets(console, outcomes)
 
 
 def print_targets(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """What was to be reached, and what was."""
+    """What was to be reached, and what was; nothing where nothing could be compared."""
+    if not outcomes:
+        return
     table = Table("target", title="targets")
     for label in ("wanted", "found", ""):
         table.add_column(label, justify="right")
