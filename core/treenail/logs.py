@@ -83,14 +83,17 @@ def _renderer() -> Any:
     return structlog.processors.JSONRenderer()
 
 
+def wants_requests() -> bool:
+    """Whether requests are logged at all."""
+    return logging.getLogger("treenail.web").isEnabledFor(logging.INFO)
+
+
 def request(**fields: object) -> None:
     """Write the line of a request: one for each, so it skips the processors of the others.
 
     What they do is done here: who caused it, when, and no secret.
     """
     logger = logging.getLogger("treenail.web")
-    if not logger.isEnabledFor(logging.INFO):
-        return
     if _on_terminal():
         structlog.get_logger(logger.name).info("request", **fields)
         return

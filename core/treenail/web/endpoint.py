@@ -44,23 +44,25 @@ class Endpoint:
 
     def __call__(self, **arguments: Any) -> Any:
         """Answer a request; raises `treenail.errors.Problem`."""
-        g.reader = reader()
+        g.reader = reads = reader()
         try:
             with ExitStack() as stack:
                 return self._answer(arguments, stack)
         finally:
-            g.pop("reader").close()
+            reads.close()
+            del g.reader
 
     def _answer(self, arguments: dict[str, Any], stack: ExitStack) -> Any:
         use = self._admit(arguments, stack)
         if use and (replayed := once.replay(use)):
             return replayed
+        writes = self._writes
         if "If-Match" in request.headers and request.method not in READS:
             _require_match(arguments)
         answer = self._respond(self.view(**self._input(arguments)))
         if use:
             answer = once.keep(use, answer)
-        if self._writes:
+        if writes:
             db.session.commit()
         elif db.session.registry.has():
             db.session.flush()  # refused, where a reading view changed something
@@ -95,8 +97,9 @@ class Endpoint:
         tenant_id = caller.require_tenant(found).tenant_id
         use = once.use_of(found, tenant_id)
         _hold(use, stack)  # before the transaction: on SQLite that would wait for the first
-        bind_tenant(tenant_id or "", read_only=not self._writes)
-        if self._writes:
+        writes = self._writes
+        bind_tenant(tenant_id or "", read_only=not writes)
+        if writes:
             g.reader.close()  # from here on the transaction's own connection will do
         try:
             g.target = permissions.authorize(plans(), found, self.access.permission, target)

@@ -62,16 +62,13 @@ def _begin() -> None:
 def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = trace.current().request_id or ""
     seconds = time.perf_counter() - g.started
-    rule = request.url_rule
+    method, rule = request.method, request.url_rule
     if rule is None or not rule.websocket:  # a socket's life is no answer's time
         route = rule.rule if rule else None
-        metrics.of(current_app).observe(route, request.method, response.status_code, seconds)
-    logs.request(
-        method=request.method,
-        path=_path(),
-        status=response.status_code,
-        ms=round(seconds * 1000, 2),
-    )
+        metrics.of(current_app).observe(route, method, response.status_code, seconds)
+    if logs.wants_requests():
+        ms = round(seconds * 1000, 2)
+        logs.request(method=method, path=_path(), status=response.status_code, ms=ms)
     return response
 
 
