@@ -47,11 +47,16 @@ def lock(session: Session, known: Known) -> Password:
     return found
 
 
-def set_first(session: Session, user: User, password: str) -> None:
-    """Give a person a password unless they have one; raises `Invalid` for a bad one."""
+def hash_new(password: str, *about: str) -> str:
+    """The hash of a password that somebody wants to have; raises `Invalid` for a bad one."""
+    strength.check(password, *about)
+    return passwords.hash_password(password)
+
+
+def set_first(session: Session, user: User, hashed: str) -> None:
+    """Give a person a password unless they have one."""
     if session.get(Password, user.id) is None:
-        strength.check(password, user.email, user.name)
-        session.add(Password(user_id=user.id, hash=passwords.hash_password(password)))
+        session.add(Password(user_id=user.id, hash=hashed))
 
 
 def replace(session: Session, user: User, hashed: str) -> None:

@@ -103,10 +103,16 @@ class Auth(Plugin):
         return sessions.identify(session_id) if is_id(session_id) else None
 
     @hookimpl
+    def hash_password(self, password: str, about: Sequence[str]) -> str:
+        """The hash of a password that is good enough."""
+        return credentials.hash_new(password, *about)
+
+    @hookimpl
     def provision_tenant(self, provisioning: Provisioning) -> None:
         """Give the owner the password that came with the tenant, unless they have one."""
-        if provisioning.password is not None:
-            credentials.set_first(provisioning.session, provisioning.owner, provisioning.password)
+        hashed = provisioning.password_hash
+        if hashed is not None:
+            credentials.set_first(provisioning.session, provisioning.owner, hashed)
 
     @hookimpl
     def describe_principal(self, session: Session, principal: Principal) -> Mapping[str, Any]:
