@@ -7,6 +7,7 @@ writer waiting.
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 from treenail import mail
@@ -18,6 +19,8 @@ from treenail.models import User, email_key
 
 from treenail_auth import emails, passwords, strength, tickets
 from treenail_auth.models import Password
+
+log = structlog.get_logger("treenail.auth")
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ def replace(session: Session, user: User, hashed: str) -> None:
 
 
 def wrong() -> Unauthenticated:
-    """The one answer to whatever is wrong with e-mail, password or code."""
+    """The one answer to whatever is wrong with e-mail, password or code; it is logged."""
+    log.warning("authentication_failed")
     return Unauthenticated("E-mail, password or code is wrong.", code="invalid_credentials")
 
 

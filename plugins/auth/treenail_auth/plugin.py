@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import click
 from flask import Blueprint, Request
 from sqlalchemy.orm import Session
 from treenail.contributions import EventType, PeriodicTask, Provisioning, Subscription
@@ -13,6 +14,7 @@ from treenail.plugin import Plugin, hookimpl
 from treenail.principal import Identity, Principal
 
 from treenail_auth import (
+    commands,
     credentials,
     own_routes,
     resets,
@@ -83,6 +85,11 @@ class Auth(Plugin):
             PeriodicTask("purge_sessions", DAY, tasks.purge_sessions),
             PeriodicTask("purge_tickets", HOUR, tasks.purge_tickets),
         ]
+
+    @hookimpl
+    def commands(self) -> Sequence[click.Command]:
+        """``treenail sessions``."""
+        return [commands.group]
 
     @hookimpl
     def authenticate(self, request: Request) -> Identity | None:
