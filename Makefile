@@ -38,6 +38,7 @@ format: $(VENV)/developed ## Bring the code into shape
 	$(BIN)/ruff format .
 
 bench: $(VENV)/developed tests/js/node_modules ## Every benchmark, each a ratio to its anchor
+	$(BIN)/python bench/auth/doors.py
 	$(BIN)/python bench/live/run.py
 
 clean: ## Remove what was built, not the data

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -263,3 +266,14 @@ def test_v6_4_1_mailed_tokens_are_kept_hashed(app, client, ann, mailed_token):
         assert token.encode() not in b"".join(session.scalars(select(Ticket.hash)))
     assert client.post("/auth/verify-email", {"token": token}).status == 204
     assert client.post("/auth/verify-email", {"token": token}).status == 422
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("door", ["login", "register", "forgot"])
+def test_v6_3_8_known_and_unknown_take_as_long(tmp_path, door):
+    script = ROOT / "bench" / "auth" / "doors.py"
+    report = tmp_path / "results.json"
+    command = [sys.executable, str(script), "--pairs", "50", "--only", door, "--out", str(report)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(report.read_text())["doors"][door]["ok"]

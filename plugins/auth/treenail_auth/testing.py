@@ -9,7 +9,6 @@ from treenail.clock import utcnow
 from treenail.ids import uuid7
 from treenail.testing import Answer, Client
 
-
 PASSWORD = "correct horse battery"  # noqa: S105  a test's
 
 

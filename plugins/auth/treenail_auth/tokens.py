@@ -58,7 +58,9 @@ def read_access_token(token: str) -> dict[str, Any]:
     try:
         claims: dict[str, Any] = decode_token(token)
     except (PyJWTError, JWTExtendedException):
-        raise Unauthenticated("This access token is not valid, or not any more.") from None
+        claims = {}
+    if claims.get("type") != "access":
+        raise Unauthenticated("This access token is not valid, or not any more.")
     return claims
 
 
