@@ -38,8 +38,8 @@ format: $(VENV)/developed ## Bring the code into shape
 	$(BIN)/ruff format .
 
 bench: $(VENV)/developed tests/js/node_modules ## Every benchmark, each a ratio to its anchor
-	$(BIN)/python bench/auth/doors.py
 	$(BIN)/python bench/live/run.py
+	$(BIN)/python bench/auth/doors.py
 
 clean: ## Remove what was built, not the data
 	rm -rf $(VENV) tests/js/node_modules
