@@ -134,6 +134,7 @@ def test_v16_4_1_nobody_writes_a_line_of_the_log(server, journey):
     server.call("POST", "/auth/login", {"email": forged, "password": forged})
     journey.ann.call("POST", "/workspaces", {"name": forged})
     server.call("GET", "/nowhere/%0d%0a%7B%22event%22%3A%22forged%22%7D")
+    server.call("GET", "/nowhere/%0d%0aforged")
     server.call("GET", "/me", token="x", User_Agent="forged\tagent")
     assert "forged" not in [line["event"] for line in lines(server)]
     assert not re.search("[\x00-\x09\x0b-\x1f\u2028]", server.log.read_text())
