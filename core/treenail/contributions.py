@@ -166,9 +166,12 @@ class HealthCheck:
 
 @dataclass(frozen=True)
 class Provisioning:
-    """A tenant being made whole, in one transaction; steps may run again for another owner."""
+    """A tenant being made whole, in one transaction; steps may run again for another owner.
+
+    ``password_hash`` is what `hash_password` made of the password that came with the owner.
+    """
 
     session: Session
     tenant: Tenant
     owner: User
-    password: str | None = field(default=None, repr=False)
+    password_hash: str | None = field(default=None, repr=False)

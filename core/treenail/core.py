@@ -44,6 +44,7 @@ class Core(Plugin):
         member = {"userId": EXAMPLE_ID, "role": "member"}
         return [
             EventType("tenant.created", TenantEvent, "A tenant was made.", tenant),
+            EventType("tenant.deleted", TenantEvent, "A tenant is gone, with all it had.", tenant),
             EventType("member.joined", MemberEvent, "Somebody became a member.", member),
             EventType("member.changed", MemberEvent, "A membership was changed.", member),
             EventType("member.removed", MemberEvent, "A membership ended.", member),

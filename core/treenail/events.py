@@ -76,10 +76,12 @@ def emit(
     *,
     subject: str | None = None,
     tenant_id: str | None = None,
+    outlives_tenant: bool = False,
 ) -> str:
     """Write an event into the caller's transaction; returns its id.
 
-    In a tenant's session the tenant is that session's. Raises `ValueError` for a type
+    In a tenant's session the tenant is that session's, unless the event ``outlives_tenant``:
+    then it is nobody's, as a tenant's events go with it. Raises `ValueError` for a type
     nobody declared or data that doesn't fit its schema: both are programming errors.
     """
     kind = platform.current().event_types.get(name)
@@ -90,11 +92,13 @@ def emit(
         stored = schema.dump(schema.load(dict(data)))
     except ValidationError as error:
         raise ValueError(f"{name}: {error}") from None
+    if isinstance(session, TenantSession):
+        tenant_id = None if outlives_tenant else session.tenant_id
     cause = trace.current()
     event = OutboxEvent(
         type=name,
         version=kind.version,
-        tenant_id=session.tenant_id if isinstance(session, TenantSession) else tenant_id,
+        tenant_id=tenant_id,
         actor_id=cause.actor_id,
         subject=subject,
         data=stored,

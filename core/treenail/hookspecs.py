@@ -118,6 +118,14 @@ class PluginSpec:
     # Step: called in dependency order, each in a savepoint of the one transaction. When one
     # raises, all is rolled back and the caller told which step it was.
 
+    @hookspec(firstresult=True)
+    def hash_password(self, password: str, about: Sequence[str]) -> str | None:
+        """What may be kept of a new owner's password; ``about`` is their e-mail and name.
+
+        Called before the transaction of `provision_tenant`, which gets the hash: hashing is
+        slow. None to leave it to others; raises `treenail.errors.Invalid` for a bad one.
+        """
+
     @hookspec
     def provision_tenant(self, provisioning: Provisioning) -> None:
         """Add what this plugin keeps for a tenant and its owner; harmless when run again."""

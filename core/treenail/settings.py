@@ -135,6 +135,7 @@ class CoreSettings(Section):
     metrics_token: str = setting(
         fields.Str(validate=validate.Length(16)), "", "opens /metrics to others", secret=True
     )
+    api_docs: bool = setting(Switch(), True, "whether /docs and /openapi.json are there")
     log_level: str = setting(
         fields.Str(validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
         "INFO",

@@ -21,7 +21,7 @@ SAID = {
     "Cache-Control": "no-store",
 }
 HEADERS = {name.lower(): (name, value) for name, value in SAID.items()}
-HSTS = "max-age=31536000"
+HSTS = "max-age=31536000; includeSubDomains"
 
 
 class Headers:

@@ -22,7 +22,6 @@ from treenail_auth import (
     passwords,
     sessions,
     settings,
-    strength,
     throttle,
     tickets,
     tokens,
@@ -57,8 +56,7 @@ def register(email: str, password: str, name: str, invitation: str | None, ip: s
     """
     throttle.count(throttle.counters("register", ip))
     _check_open(email, invitation)
-    strength.check(password, email, name)
-    hashed = passwords.hash_password(password)
+    hashed = credentials.hash_new(password, email, name)
     try:
         _register(email, hashed, name)
     except (Conflict, IntegrityError):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import click
 from flask import Blueprint, Request
 from sqlalchemy.orm import Session
 from treenail.contributions import EventType, PeriodicTask, Provisioning, Subscription
@@ -13,6 +14,7 @@ from treenail.plugin import Plugin, hookimpl
 from treenail.principal import Identity, Principal
 
 from treenail_auth import (
+    commands,
     credentials,
     own_routes,
     resets,
@@ -85,6 +87,11 @@ class Auth(Plugin):
         ]
 
     @hookimpl
+    def commands(self) -> Sequence[click.Command]:
+        """``treenail sessions``."""
+        return [commands.group]
+
+    @hookimpl
     def authenticate(self, request: Request) -> Identity | None:
         """The person whose access token is in ``Authorization: Bearer``."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -102,10 +109,16 @@ class Auth(Plugin):
         return sessions.identify(session_id) if is_id(session_id) else None
 
     @hookimpl
+    def hash_password(self, password: str, about: Sequence[str]) -> str:
+        """The hash of a password that is good enough."""
+        return credentials.hash_new(password, *about)
+
+    @hookimpl
     def provision_tenant(self, provisioning: Provisioning) -> None:
         """Give the owner the password that came with the tenant, unless they have one."""
-        if provisioning.password is not None:
-            credentials.set_first(provisioning.session, provisioning.owner, provisioning.password)
+        hashed = provisioning.password_hash
+        if hashed is not None:
+            credentials.set_first(provisioning.session, provisioning.owner, hashed)
 
     @hookimpl
     def describe_principal(self, session: Session, principal: Principal) -> Mapping[str, Any]:

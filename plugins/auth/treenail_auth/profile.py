@@ -9,7 +9,7 @@ from treenail.errors import Invalid
 from treenail.models import User
 from treenail.principal import Principal, require_fresh
 
-from treenail_auth import credentials, emails, passwords, sessions, strength, throttle, totp
+from treenail_auth import credentials, emails, passwords, sessions, throttle, totp
 from treenail_auth.models import SessionRow
 
 PASSWORD_CHANGED = "password_changed"  # noqa: S105  a reason
@@ -26,8 +26,8 @@ def change(person: Principal, ip: str, changes: dict[str, Any]) -> User:
     known = hashed = None
     if "password" in changes:
         known = _check_current(person, ip, changes["current_password"])
-        strength.check(changes["password"], person.email, changes.get("name", person.name))
-        hashed = passwords.hash_password(changes["password"])
+        name = changes.get("name", person.name)
+        hashed = credentials.hash_new(changes["password"], person.email, name)
     with system_session("change profile") as session:
         user = session.get_one(User, person.user_id)
         user.name = changes.get("name", user.name)

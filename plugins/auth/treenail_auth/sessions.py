@@ -12,10 +12,12 @@ from treenail.events import emit
 from treenail.principal import Identity, Principal
 from treenail.tenants import principals
 
-from treenail_auth import tokens
+from treenail_auth import settings, tokens
 from treenail_auth.models import SessionRow
 
 LIFETIME = timedelta(days=30)
+"""How long a session lives at most, however often it is renewed."""
+
 GRACE = timedelta(seconds=10)
 """How long the refresh token just used is answered with its successor once more: for the
 client that lost the answer, or whose windows asked together."""
@@ -49,7 +51,7 @@ def begin(session: SystemSession, user_id: str, amr: list[str], device: Device) 
         user_id=user_id,
         created_at=now,
         last_used_at=now,
-        expires_at=now + LIFETIME,
+        expires_at=_expiry(now, now),
         auth_time=now,
         amr=amr,
         ip=device.ip[:64],
@@ -114,11 +116,10 @@ def end_own(user_id: str, session_id: str, reason: str) -> bool:
         return session_id in ids and end(session, session_id, reason)
 
 
-def end_all(session: SystemSession, user_id: str, reason: str, *, but: str | None = None) -> None:
-    """End a person's live sessions, but perhaps one."""
-    for session_id in session.scalars(own(user_id).with_only_columns(SessionRow.id)).all():
-        if session_id != but:
-            end(session, session_id, reason)
+def end_all(session: SystemSession, user_id: str, reason: str, *, but: str | None = None) -> int:
+    """End a person's live sessions, but perhaps one; returns how many."""
+    ids = session.scalars(own(user_id).with_only_columns(SessionRow.id)).all()
+    return sum(end(session, session_id, reason) for session_id in ids if session_id != but)
 
 
 def own(user_id: str) -> Select[SessionRow]:
@@ -133,6 +134,12 @@ def own(user_id: str) -> Select[SessionRow]:
 def workplace(session: SystemSession, user_id: str, session_id: str) -> Principal:
     """The person in the tenant, if any, that the session works in."""
     return principals.resolve(session, Identity(user_id, session_id), None)
+
+
+def _expiry(created_at: datetime, now: datetime) -> datetime:
+    """When a session ends that is not renewed after now."""
+    idle = timedelta(days=settings.current().idle_days)
+    return min(created_at + LIFETIME, now + idle)
 
 
 def _rotate(
@@ -157,6 +164,8 @@ def _rotate(
     row = session.get(SessionRow, session_id)
     if row is None or not row.is_live(now):
         raise Unauthenticated("This session has ended.")
+    if moved:
+        row.expires_at = _expiry(row.created_at, now)
     just_used = row.counter == counter + 1 and now - (row.rotated_at or now) <= GRACE
     if moved or just_used:
         return row

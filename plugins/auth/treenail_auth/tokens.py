@@ -61,8 +61,9 @@ def read_access_token(token: str) -> dict[str, Any]:
         config = current_app.config
         claims = _verified(config["JWT_SECRET_KEY"], config["JWT_DECODE_ISSUER"], token)
     except (PyJWTError, JWTExtendedException):
-        claims = {"exp": 0}
-    if claims.get("exp", 0) + CLOCK_SKEW.total_seconds() <= time.time():
+        claims = {}
+    over = claims.get("exp", 0) + CLOCK_SKEW.total_seconds() <= time.time()
+    if over or claims.get("type") != "access":
         raise Unauthenticated("This access token is not valid, or not any more.")
     return claims
 
