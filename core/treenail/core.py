@@ -53,7 +53,7 @@ class Core(Plugin):
     @hookimpl
     def subscriptions(self) -> Sequence[Subscription]:
         """Sending what the outbox holds."""
-        return [Subscription("mail", (mail.QUEUED,), mail.deliver)]
+        return [mail.subscription()]
 
     @hookimpl
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
