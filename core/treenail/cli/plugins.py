@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from treenail import inventory, migrate, platform
 from treenail import purge as purging
+from treenail.cli import scaffold
 
 COLOURS = {"enabled": "green", "disabled": "dim", "failed": "red", "orphan": "yellow"}
 
@@ -54,6 +56,21 @@ def check() -> None:
     if not registry.failures:
         click.echo(f"{len(registry.plugins)} plugins are well")
     sys.exit(1 if registry.failures else 0)
+
+
+@group.command()
+@click.argument("name")
+@click.option("--thing", help="What it keeps, one of them; by default as the plugin, less an s.")
+@click.option("--into", default=".", help="The folder in which its own is made.", type=Path)
+def new(name: str, thing: str | None, into: Path) -> None:
+    """Write a whole small plugin into a new folder NAME: to install, test and change."""
+    try:
+        folder = scaffold.write(name, thing, into)
+    except scaffold.BadName as problem:
+        raise click.ClickException(f"{problem}; nothing was written") from None
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+    click.echo(f"pip install -e '{folder}[tests]' && pytest {folder}")
 
 
 @group.command()
