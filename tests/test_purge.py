@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import past
+import psycopg
 import pytest
 from flask import Flask
 from program import ROOT
@@ -156,6 +157,22 @@ def test_purged_it_leaves_the_rest_at_work_and_begins_anew(used, build, plugin: 
     assert not any(past.rows(used, *(f"{name}_" for name in gone)).values())
     for name in reversed(gone):
         begins_with(name, ann(again))
+
+
+def test_functions_of_its_triggers_go_with_its_tables(used):
+    """On PostgreSQL; SQLite has none."""
+    if "TREENAIL_DATABASE_URL" not in used:
+        return
+    with psycopg.connect(used["TREENAIL_DATABASE_URL"].replace("+psycopg", "")) as connection:
+        connection.execute(
+            "CREATE FUNCTION collab_guard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END';"
+            "CREATE TRIGGER guard BEFORE DELETE ON collab_updates EXECUTE FUNCTION collab_guard()"
+        )
+    (plan,) = past.purge_with_dependents(used, "collab")
+    assert plan.functions == ["collab_guard()"]
+    with psycopg.connect(used["TREENAIL_DATABASE_URL"].replace("+psycopg", "")) as connection:
+        found = connection.execute("SELECT 1 FROM pg_proc WHERE proname = 'collab_guard'")
+        assert found.fetchone() is None
 
 
 @pytest.mark.long

@@ -152,6 +152,37 @@ def test_what_another_table_refers_to_is_refused_until_that_is_purged(left, buil
     assert not {"oak_rings", "elm_rings"} & tables(app)
 
 
+CIRCLE = """
+    op.create_table(
+        "oak_bark",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("ring", sa.Integer, sa.ForeignKey("oak_rings.id")),
+    )
+"""
+OF_BARK = 'sa.Column("bark", sa.Integer, sa.ForeignKey("oak_bark.id")),'
+
+
+def test_tables_that_refer_to_one_another_go_together(left, shipping: Shipping, tmp_path: Path):
+    oak = shipping("oak", OF_BARK)
+    revision = tmp_path / "oak-migrations" / "oak_0001.py"
+    revision.write_text(revision.read_text() + CIRCLE)
+    app = left(oak=oak)
+    execute(app, "INSERT INTO oak_rings (id) VALUES (1)")
+    execute(app, "INSERT INTO oak_bark (id, ring) VALUES (1, 1)")
+    execute(app, "UPDATE oak_rings SET bark = 1")
+    purged(app)
+    assert not {"oak_rings", "oak_bark"} & tables(app)
+
+
+def broken(self: Plugin, purged: Any) -> Any:
+    raise RuntimeError("worm in the hook")
+
+
+def test_a_plugin_that_cannot_say_what_it_keeps_holds_it_up(left, shipping: Shipping):
+    app = left(shipping("elm", leftovers=hookimpl(broken)))
+    assert refusal(app) == "elm can't say what it keeps for oak: worm in the hook"
+
+
 def test_a_table_goes_to_the_plugin_with_the_longest_name(left, shipping: Shipping):
     app = left(shipping("oak_tall"))
     plan = purged(app)

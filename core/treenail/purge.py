@@ -6,6 +6,7 @@ is told by the hook `leftovers`.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,8 +14,8 @@ from sqlalchemy import Connection, column, delete, func, inspect, select, table,
 
 from treenail import migrate
 from treenail.contributions import Leftover, Purged
-from treenail.db import db
 from treenail.migrate import owner
+from treenail.plugin import Plugin
 from treenail.registry import CORE, PluginError, Registry
 
 
@@ -59,7 +60,7 @@ class Plan:
 
 def plan(registry: Registry, name: str) -> Plan:
     """What there is to delete; changes nothing. Raises `Refused`."""
-    with owner.transaction(registry.settings) as connection:
+    with _seeing_all(registry) as connection:
         return _plan(connection, registry, name)[0]
 
 
@@ -68,7 +69,7 @@ def purge(registry: Registry, name: str) -> Plan:
 
     Afterwards the plugin is as if it had never been here: its next upgrade begins anew.
     """
-    with owner.transaction(registry.settings) as connection:
+    with _seeing_all(registry) as connection:
         found, leftovers = _plan(connection, registry, name)
         for leftover in leftovers:
             connection.execute(delete(leftover.model).where(leftover.where))
@@ -80,17 +81,25 @@ def purge(registry: Registry, name: str) -> Plan:
 
 def left_behind(registry: Registry, name: str) -> int:
     """The rows in a plugin's tables, whether or not it is installed."""
-    with db.engine.connect() as connection:
+    with _seeing_all(registry) as connection:
         tables = [*_own(connection, _known(connection, registry), name)]
         return sum(_count(connection, found).rows for found in tables)
+
+
+@contextmanager
+def _seeing_all(registry: Registry) -> Iterator[Connection]:
+    with owner.transaction(registry.settings) as connection:
+        if connection.dialect.name == "postgresql":
+            # Rows that a policy hides would be counted as none: rather an error.
+            connection.execute(text("SET LOCAL row_security = off"))
+        else:
+            connection.execute(text("PRAGMA defer_foreign_keys = ON"))  # for circles of tables
+        yield connection
 
 
 def _plan(connection: Connection, registry: Registry, name: str) -> tuple[Plan, list[Leftover]]:
     _refuse_needed(connection, registry, name)
     known = _known(connection, registry)
-    if connection.dialect.name == "postgresql":
-        # Rows that a policy hides would be counted as none: rather an error.
-        connection.execute(text("SET LOCAL row_security = off"))
     tables = _in_order_of_going(connection, [*_own(connection, known, name)])
     found = Plan(
         name,
@@ -183,7 +192,16 @@ def _leftovers(registry: Registry, found: Plan) -> list[Leftover]:
             f"{found.plugin} can't be asked ({error}): its events, and what others keep about "
             "its resources, stay."
         )
-    return [item for plugin in asked.values() for item in plugin.leftovers(purged) or ()]
+    return [item for plugin in asked.values() for item in _told(plugin, purged)]
+
+
+def _told(plugin: Plugin, purged: Purged) -> list[Leftover]:
+    try:
+        return [*(plugin.leftovers(purged) or ())]
+    except Exception as error:
+        raise Refused(
+            f"{plugin.name} can't say what it keeps for {purged.plugin}: {error}"
+        ) from error
 
 
 def _elsewhere(connection: Connection, leftover: Leftover) -> Elsewhere:

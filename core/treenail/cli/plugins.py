@@ -9,7 +9,7 @@ import click
 from flask.cli import with_appcontext
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from treenail import inventory, migrate, platform
 from treenail import purge as purging
@@ -94,7 +94,7 @@ def purge(name: str, delete_data: bool, yes_delete_data: str | None, as_json: bo
             plan = purging.purge(registry, name)
     except purging.Refused as refusal:
         raise click.ClickException(f"{refusal}; nothing was changed") from None
-    except OperationalError as error:
+    except DBAPIError as error:
         raise click.ClickException(f"{migrate.first_line(error)}; nothing was changed") from None
     if as_json:
         click.echo(json.dumps({**plan.document(), "deleted": bool(yes_delete_data)}, indent=2))

@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from flask import Flask, g
 from flask_migrate import Migrate
 from sqlalchemy import Engine, inspect
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from treenail.db.sessions import db
 from treenail.errors import ConfigurationError
@@ -116,7 +116,7 @@ def present_revisions(engine: Engine) -> dict[str, str]:
     return {name: revision for name, revision in found.items() if revision}
 
 
-def first_line(error: OperationalError) -> str:
+def first_line(error: DBAPIError) -> str:
     """What the database said, without the statement."""
     return str(error.orig).partition("\n")[0]
 
