@@ -14,8 +14,10 @@ from sqlalchemy.orm import Session
 from treenail.contributions import (
     EventType,
     HealthCheck,
+    Leftover,
     PeriodicTask,
     Provisioning,
+    Purged,
     ResourceType,
     Rule,
     Subscription,
@@ -135,3 +137,12 @@ class PluginSpec:
         self, session: Session, principal: Principal
     ) -> Mapping[str, Any]:
         """Further members of the ``user`` that ``GET /me`` answers."""
+
+    @hookspec
+    def leftovers(self, purged: Purged) -> Iterable[Leftover]:  # type: ignore[empty-body]
+        """Rows of the core's tables, or of this plugin's, that are nothing without ``purged``.
+
+        Asked of every enabled plugin, and of the one that goes. They are shown by the dry
+        run and deleted in the purge's transaction, in the order given; when one raises,
+        nothing is purged.
+        """

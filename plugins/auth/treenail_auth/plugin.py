@@ -1,12 +1,19 @@
 """The plugin at a glance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 from flask import Blueprint, Request
 from sqlalchemy.orm import Session
-from treenail.contributions import EventType, PeriodicTask, Provisioning, Subscription
+from treenail.contributions import (
+    EventType,
+    Leftover,
+    PeriodicTask,
+    Provisioning,
+    Purged,
+    Subscription,
+)
 from treenail.errors import Unauthenticated
 from treenail.ids import is_id
 from treenail.models import User
@@ -128,3 +135,8 @@ class Auth(Plugin):
             "emailVerified": user.email_verified_at is not None,
             "totpEnabled": totp.is_on(session, user.id),
         }
+
+    @hookimpl
+    def leftovers(self, purged: Purged) -> Iterable[Leftover]:
+        """Where its sessions were at work."""
+        return sessions.leftovers() if purged.plugin == self.name else ()

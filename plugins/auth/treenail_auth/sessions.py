@@ -1,14 +1,17 @@
 """Sessions: one row per log-in, read again on each request, so that ending one acts at once."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, bindparam, select, update
+from sqlalchemy import Select, String, bindparam, cast, func, select, update
 from treenail import epochs
 from treenail.clock import utcnow
+from treenail.contributions import Leftover
 from treenail.db import Plan, SystemReads, SystemSession, system_session
 from treenail.errors import Unauthenticated
 from treenail.events import emit
+from treenail.models import Activation
 from treenail.principal import Identity, Principal
 from treenail.tenants import principals
 
@@ -171,3 +174,10 @@ def _rotate(
         return row
     end(session, session_id, TOKEN_REUSED)
     return None
+
+
+def leftovers() -> Iterator[Leftover]:
+    """What the core remembers of these sessions; ids are stored with and without hyphens."""
+    own = select(func.replace(cast(SessionRow.id, String), "-", ""))
+    remembered = func.replace(Activation.session_id, "-", "").in_(own)
+    yield Leftover("where its sessions were at work", Activation, remembered)

@@ -1,11 +1,11 @@
 """Granting and revoking roles on resources, for whichever plugin owns them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, bindparam, delete, select
+from sqlalchemy import Select, bindparam, delete, false, or_, select
 from treenail import epochs, platform
-from treenail.contributions import ResourceType
+from treenail.contributions import Leftover, Purged, ResourceType
 from treenail.db import Plan, Row, Runs, TenantSession
 from treenail.errors import Invalid, NotFound
 from treenail.events import emit
@@ -14,7 +14,7 @@ from treenail.permissions import TENANT
 from treenail.principal import Principal
 
 from treenail_rbac import ceilings, hierarchy, rules
-from treenail_rbac.models import Grant, Role
+from treenail_rbac.models import Grant, Holding, Invitation, Role
 
 
 def grant(
@@ -221,3 +221,16 @@ def _tell(session: TenantSession, event: str, found: Grant) -> None:
         "role": found.role,
     }
     emit(session, event, data, subject=found.resource_id)
+
+
+def leftovers(purged: Purged) -> Iterator[Leftover]:
+    """Roles on resources that will be gone, and what tenants' own roles say of them."""
+    of_it = Grant.resource_type.in_(purged.resource_types)
+    yield Leftover("roles given on its resources", Grant, of_it)
+    kinds = [Holding.permission.startswith(f"{kind}:") for kind in purged.resource_types]
+    yield Leftover("its permissions in tenants' own roles", Holding, or_(false(), *kinds))
+    own = Role.resource_type.in_(purged.resource_types)
+    yield Leftover("tenants' own roles on its resources", Role, own)
+    if "workspace" in purged.resource_types:
+        into_it = Invitation.workspace_id.is_not(None) & Invitation.accepted_at.is_(None)
+        yield Leftover("invitations into its workspaces", Invitation, into_it)
