@@ -6,6 +6,7 @@ products, or in an earlier guard of ours. Each is run as one tenant against anot
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,8 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.exc import IntegrityError, InternalError, OperationalError
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.orm import (
     Bundle,
     Mapped,
@@ -66,6 +68,7 @@ from treenail.db.guard import TenancyError
 from treenail.db.upsert import upsert
 from treenail.ids import uuid7
 from treenail.models import Tenant
+from treenail.testing import make_tables
 
 
 class Beam(Identified, Tenanted, Model):
@@ -105,8 +108,7 @@ class World:
 
 @pytest.fixture(scope="module", autouse=True)
 def _tables(app):
-    with app.app_context():
-        Model.metadata.create_all(db.engine, [Beam.__table__, Peg.__table__, Notice.__table__])
+    make_tables(app, Beam, Peg, Notice)
 
 
 @pytest.fixture
@@ -318,6 +320,15 @@ REFUSED: dict[str, Form] = {
     "ddl": lambda s, w: s.execute(
         DDL("CREATE TABLE joinery_copies AS SELECT * FROM joinery_beams")
     ),
+    "function that runs text": _all(
+        select(func.query_to_xml("SELECT * FROM joinery_beams", True, True, ""))
+    ),
+    "function that rebinds": _all(
+        lambda w: select(func.pg_catalog.SET_CONFIG("app.tenant", w.foreign, True))
+    ),
+    "function that runs text in from": _all(
+        select(func.ts_stat("SELECT to_tsvector(name) FROM joinery_beams").table_valued("word"))
+    ),
     "function alone": lambda s, w: s.scalar(func.max(Beam.name)),
     "function over a subquery": lambda s, w: s.scalar(
         func.coalesce(select(func.max(Beam.name)).scalar_subquery(), "")
@@ -426,6 +437,40 @@ REFUSED: dict[str, Form] = {
     "a key taken over": lambda s, w: s.merge(Beam(id=w.foreign_beam, name="mine")),
 }
 
+XML = text("SELECT query_to_xml('SELECT * FROM joinery_beams', true, true, '')")
+
+PAST_THE_GUARD: dict[str, Form] = {
+    "a select": lambda c, w: c.execute(select(beams)).all(),
+    "a select by the foreign id": lambda c, w: c.execute(
+        select(beams).where(beams.c.id.in_([w.foreign_beam, w.own_beam]))
+    ).all(),
+    "text": lambda c, w: c.execute(text("SELECT * FROM joinery_beams")).all(),
+    "the driver": lambda c, w: c.exec_driver_sql("TABLE joinery_beams").all(),
+    "a function that runs text": lambda c, w: c.execute(XML).all(),
+    "a copy": lambda c, w: _copied(c.connection),
+    "an update": lambda c, w: c.execute(beams.update().values(name="mine").returning(beams)).all(),
+    "a delete": lambda c, w: c.execute(pegs.delete().returning(pegs)).all(),
+    "an insert for another": lambda c, w: c.execute(
+        beams.insert().values(id=uuid7(), tenant_id=w.foreign, name="mine")
+    ),
+    "a move to another": lambda c, w: c.execute(
+        beams.update().values(tenant_id=w.foreign).returning(beams)
+    ).all(),
+    "a key taken over": lambda c, w: c.execute(
+        postgresql.insert(beams)
+        .values(id=w.foreign_beam, tenant_id=w.own, name="mine")
+        .on_conflict_do_update(index_elements=["id"], set_={"name": "mine"})
+    ),
+}
+"""Run on a connection, where no guard looks. On SQLite they leak; PostgreSQL's row-level
+security (wall 4) stops them, unless the text itself says to be another tenant."""
+
+CONNECTIONS: dict[str, Callable[[Any], Any]] = {
+    "of the transaction": lambda s: nullcontext(s.get_transaction().connection(None)),
+    "of the bind": lambda s: s.get_bind().begin(),
+    "of the engine": lambda s: db.engine.begin(),
+}
+
 REFUSALS = (TenancyError, IntegrityError)
 """Refused by the guard, or by the composite keys (wall 3)."""
 
@@ -449,6 +494,38 @@ def test_a_form_is_refused(app, world: World, name: str):
     with pytest.raises(REFUSALS), app.app_context(), tenant_session(world.own) as session:
         REFUSED[name](session, world)
     assert [_digest(app, tenant) for tenant in (world.own, world.foreign)] == before
+
+
+@pytest.mark.parametrize("taken", CONNECTIONS)
+@pytest.mark.parametrize("name", PAST_THE_GUARD)
+def test_postgresql_gives_a_connection_only_own_rows(app, world: World, name: str, taken: str):
+    if not _is_postgresql(app):
+        return  # the three other walls are all there is
+    before = _digest(app, world.foreign)
+    given = ""
+    with (
+        app.app_context(),
+        suppress(ProgrammingError),  # of a row that is another's
+        tenant_session(world.own) as session,
+        CONNECTIONS[taken](session) as connection,
+    ):
+        given = repr(PAST_THE_GUARD[name](connection, world))
+    assert "SECRET" not in given
+    assert world.foreign not in given
+    writes_foreign = name.startswith(("an insert", "a move", "a key"))
+    bound = taken == "of the transaction"
+    assert ("mine" in given) == (bound and not writes_foreign)
+    assert _digest(app, world.foreign) == before
+
+
+def _copied(driver: Any) -> bytes:
+    with driver.cursor().copy("COPY joinery_beams TO STDOUT") as rows:
+        return b"".join(map(bytes, rows))
+
+
+def _is_postgresql(app) -> bool:
+    with app.app_context():
+        return db.engine.dialect.name == "postgresql"
 
 
 def _pegs(session: Session, load: Any) -> list[str]:

@@ -5,6 +5,7 @@ where it would have been harmless. SQLAlchemy's ``with_loader_criteria`` alone l
 statement forms through; what it can't reach is refused here.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -15,12 +16,20 @@ from sqlalchemy.orm.context import FromStatement
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import Insert, Update, UpdateBase
 from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import AliasedReturnsRows, SelectBase
 
 from treenail.db.base import Tenanted, tenanted_tables
 
 HARMLESS = {"*", "1"}
 """Literal columns that SQLAlchemy writes itself, in ``exists`` and ``any``."""
+
+RUNS_TEXT = re.compile(
+    r"(set_config|ts_stat|ts_rewrite|dblink\w*|(query|table|cursor|schema|database)_to_xml\w*"
+    r"|load_extension|fts3_tokenizer)$",
+    re.IGNORECASE,
+)
+"""Functions of the databases that run SQL given as text, or say whose a transaction is."""
 
 
 class TenancyError(Exception):
@@ -138,6 +147,8 @@ def _refuse_unscoped(element: Any) -> None:
         for source in _sources(element):
             if _tenanted(source) and not _is_entity(source):
                 raise TenancyError("a bare table is not scoped; select its model")
+    if isinstance(element, FunctionElement) and RUNS_TEXT.match(getattr(element, "name", "")):
+        raise TenancyError(f"the function {element.name} can't be scoped")
     if isinstance(element, BinaryExpression) and "(" in getattr(element.operator, "opstring", ""):
         raise TenancyError("textual SQL can't be scoped")
     if isinstance(element, ColumnClause):

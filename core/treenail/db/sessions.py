@@ -12,9 +12,9 @@ from flask import g
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
-from treenail.db import guard
+from treenail.db import guard, rls
 from treenail.db.base import Model
 from treenail.db.engines import reading
 from treenail.db.guard import TenancyError
@@ -50,6 +50,10 @@ class TenantSession(FlaskSession):
     bulk_save_objects = bulk_insert_mappings = bulk_update_mappings = connection
 
 
+class SystemSession(Session):
+    """A session across tenants; its connections know that they are the system's."""
+
+
 db = SQLAlchemy(model_class=Model, session_options={"class_": TenantSession})
 
 
@@ -59,6 +63,20 @@ def _scope(state: ORMExecuteState) -> None:
     if session.read_only and (state.is_insert or state.is_update or state.is_delete):
         raise TenancyError("a request that only reads can't write")
     guard.scope(state, session.tenant_id)
+
+
+@event.listens_for(TenantSession, "after_begin")
+def _bind(session: TenantSession, transaction: SessionTransaction, connection: Connection) -> None:
+    if not transaction.nested:
+        rls.bind(connection, session.tenant_id)
+
+
+@event.listens_for(SystemSession, "after_begin")
+def _bind_system(
+    session: SystemSession, transaction: SessionTransaction, connection: Connection
+) -> None:
+    if not transaction.nested:
+        rls.bind(connection, rls.SYSTEM)
 
 
 @event.listens_for(TenantSession, "before_attach")
@@ -102,7 +120,7 @@ def system_session(reason: str, *, read_only: bool = False) -> Iterator[Session]
     """
     engine = reading(db.engine) if read_only else db.engine
     with (
-        Session(engine, info={"reason": reason}, expire_on_commit=False) as session,
+        SystemSession(engine, info={"reason": reason}, expire_on_commit=False) as session,
         session.begin(),
     ):
         yield session

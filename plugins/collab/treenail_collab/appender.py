@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Engine, PoolProxiedConnection, Table, insert
+from treenail.db import rls
 
 Row = Mapping[str, Any]
 
@@ -24,7 +25,6 @@ class Appender:
         dialect = engine.dialect
         self._engine = engine
         self._compiled = insert(table).compile(dialect=dialect)
-        self._begin = "BEGIN IMMEDIATE" if dialect.name == "sqlite" else None
         self._converters: dict[str, Callable[[Any], Any]] = {
             column.name: column.type.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
             for column in table.columns
@@ -52,9 +52,9 @@ class Appender:
     def _insert(self, parameters: list[Any]) -> None:
         if self._connection is None:
             self._connection = self._engine.raw_connection()
+        # One commit holds the rows of many tenants.
+        rls.begin(self._connection, rls.SYSTEM)
         cursor = self._connection.cursor()
-        if self._begin:
-            cursor.execute(self._begin)
         cursor.executemany(str(self._compiled), parameters)
         self._connection.commit()
         cursor.close()
