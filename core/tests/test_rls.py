@@ -109,6 +109,22 @@ def test_a_reading_transaction_stays_one(app, two):
         pooled.rollback()
 
 
+def test_one_connection_reads_as_the_system_and_then_as_a_tenant(app, two):
+    own, foreign = two
+    with app.app_context(), db.engine.connect() as connection:
+        pooled = connection.connection
+        moments = []
+        for whose in (rls.SYSTEM, own, own, foreign, rls.SYSTEM):
+            rls.read_as(pooled, whose)
+            found = pooled.execute("SELECT tenant_id::text, now() FROM core_memberships").fetchall()
+            wanted = {own, foreign} if whose is rls.SYSTEM else {whose}
+            assert {row[0] for row in found} & {own, foreign} == wanted
+            moments.append(found[0][1])
+        assert len(set(moments)) == 4  # the second of its own is in the same transaction
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            pooled.execute("DELETE FROM core_memberships")
+
+
 def test_a_tenant_and_its_events_are_shown_to_itself_alone(app, two):
     with app.app_context(), tenant_session(two[0]) as session:
         assert session.scalars(select(Tenant.id)).all() == [two[0]]

@@ -28,9 +28,11 @@ from sqlalchemy import (
     inspect,
     literal,
     literal_column,
+    or_,
     select,
     table,
     text,
+    true,
     union,
     union_all,
     update,
@@ -64,7 +66,7 @@ from treenail.db import (
     uuid_type,
 )
 from treenail.db.engines import NestedWrite
-from treenail.db.guard import TenancyError
+from treenail.db.guard import TenancyError, own_rows
 from treenail.db.upsert import upsert
 from treenail.ids import uuid7
 from treenail.models import Tenant
@@ -268,6 +270,37 @@ OWN: dict[str, Form] = {
     "delete a global by a subquery": lambda s, w: s.execute(
         delete(Notice).where(Notice.text.in_(select(Beam.name)))
     ),
+    "core": lambda s, w: s.execute(select(s.core(Beam).c.name)).all(),
+    "core, all columns": lambda s, w: s.execute(select(s.core(Beam))).all(),
+    "core by foreign id": lambda s, w: s.execute(
+        select(s.core(Beam).c.name).where(s.core(Beam).c.id.in_([w.foreign_beam, w.own_beam]))
+    ).all(),
+    "core on the foreign tenant": lambda s, w: s.execute(
+        select((b := s.core(Beam)).c.name).where(or_(b.c.tenant_id == w.foreign, true()))
+    ).all(),
+    "core aliased": lambda s, w: s.execute(select(s.core(Beam).alias().c.name)).all(),
+    "core joined": lambda s, w: s.execute(
+        select((b := s.core(Beam)).c.name, (p := s.core(Peg)).c.name).join(p, p.c.id != b.c.id)
+    ).all(),
+    "core beside a model": lambda s, w: s.execute(
+        select(Peg.name, (b := s.core(Beam)).c.name).join(b, b.c.id != Peg.id)
+    ).all(),
+    "core in a union": lambda s, w: s.execute(
+        union(select(s.core(Beam).c.name), select(s.core(Peg).c.name))
+    ).all(),
+    "core in a subquery": lambda s, w: s.execute(
+        select(select(func.max(s.core(Beam).c.name).label("n")).subquery().c.n)
+    ).all(),
+    "core in a model's criterion": lambda s, w: s.execute(
+        select(Peg.name).where(Peg.beam_id.in_(select(s.core(Beam).c.id)))
+    ).all(),
+    "update by core": lambda s, w: s.execute(
+        update(Beam).where(Beam.id.in_(select(s.core(Peg).c.beam_id))).values(name="mine")
+    ),
+    "update from core": lambda s, w: s.execute(
+        update(Peg).where(Peg.id != (b := s.core(Beam)).c.id, b.c.name != "").values(name=b.c.name)
+    ),
+    "core for update": lambda s, w: s.execute(select(s.core(Beam).c.name).with_for_update()).all(),
     "query delete": lambda s, w: s.query(Peg).delete(),
 }
 
@@ -319,6 +352,28 @@ REFUSED: dict[str, Form] = {
     ),
     "ddl": lambda s, w: s.execute(
         DDL("CREATE TABLE joinery_copies AS SELECT * FROM joinery_beams")
+    ),
+    "core of another tenant": lambda s, w: s.execute(select(own_rows(Beam, w.foreign).c.name)),
+    "core with a bare table beside": lambda s, w: s.execute(
+        select(s.core(Beam).c.name, beams.c.name)
+    ),
+    "core with a bare table joined": lambda s, w: s.execute(
+        select(b := s.core(Beam)).join(beams, beams.c.id != b.c.id)
+    ),
+    "core with a bare subquery": lambda s, w: s.execute(
+        select((b := s.core(Beam)).c.name).where(b.c.id.in_(select(beams.c.id)))
+    ),
+    "core united with a bare table": lambda s, w: s.execute(
+        union(select(s.core(Beam).c.name), select(beams.c.name))
+    ),
+    "core taken apart": lambda s, w: s.execute(s.core(Beam).element.where(text("1=1) OR (1=1"))),
+    "core with text": lambda s, w: s.execute(select(s.core(Beam)).where(text("1=1 OR 1=1"))),
+    "core of a global": lambda s, w: s.execute(select(s.core(Notice).c.text)),
+    "core update from core": lambda s, w: s.execute(
+        beams.update().where(beams.c.id.in_(select(s.core(Beam).c.id))).values(name="mine")
+    ),
+    "insert from core": lambda s, w: s.execute(
+        insert(Beam).from_select(["id", "tenant_id", "name"], select(s.core(Beam)))
     ),
     "function that runs text": _all(
         select(func.query_to_xml("SELECT * FROM joinery_beams", True, True, ""))

@@ -29,6 +29,7 @@ from treenail.db.engines import reading
 from treenail.db.guard import TenancyError
 
 DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY)
+ROLE, BOUND = "treenail_system_role", "treenail_bound"
 SYSTEM_SUFFIX = "_system"
 LONGEST_ROLE = 63 - len(SYSTEM_SUFFIX)
 _FIND_SYSTEM_ROLE = """
@@ -73,6 +74,22 @@ def begin(connection: PoolProxiedConnection, whose: Whose, *, read_only: bool = 
     _send(driver, f"BEGIN{' READ ONLY' if read_only else ''}; {_said(connection, whose)}")
 
 
+def read_as(connection: PoolProxiedConnection, whose: Whose) -> None:
+    """Have a driver's connection in a reading transaction that is whose it should be.
+
+    For who reads as the system and then as a tenant on one connection: one message ends the
+    transaction before and begins this one; none is sent where it is this one's already. On
+    SQLite does nothing.
+    """
+    driver: Any = connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        return
+    begun = driver.pgconn.transaction_status != TransactionStatus.IDLE
+    if not begun or connection.info.get(BOUND) != whose:
+        end = "ROLLBACK; " if begun else ""
+        _send(driver, f"{end}BEGIN READ ONLY; {_said(connection, whose)}")
+
+
 def bind(connection: Connection, whose: Whose) -> None:
     """Say whose the transaction is that SQLAlchemy has just begun; raises its errors."""
     pooled = connection.connection
@@ -93,15 +110,19 @@ def bind(connection: Connection, whose: Whose) -> None:
 
 
 def _said(connection: PoolProxiedConnection, whose: Whose) -> str:
+    """The statement that says it; on the connection is noted what it will be bound to."""
     if isinstance(whose, System):
-        if "treenail_system_role" not in connection.info:
-            connection.info["treenail_system_role"] = _find_system_role(connection)
-        role = connection.info["treenail_system_role"]
-        return f"SET LOCAL ROLE {role}" if role else ""
-    try:
-        return f"SET LOCAL app.tenant = '{UUID(whose)}'"
-    except ValueError:
-        raise TenancyError("what a transaction is bound to is no tenant's id") from None
+        if ROLE not in connection.info:
+            connection.info[ROLE] = _find_system_role(connection)
+        role = connection.info[ROLE]
+        said = f"SET LOCAL ROLE {role}" if role else ""
+    else:
+        try:
+            said = f"SET LOCAL app.tenant = '{UUID(whose)}'"
+        except ValueError:
+            raise TenancyError("what a transaction is bound to is no tenant's id") from None
+    connection.info[BOUND] = whose
+    return said
 
 
 def _find_system_role(connection: PoolProxiedConnection) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, cast
 from flask import g
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, Subquery, event
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
 from treenail.db import guard, rls
@@ -42,6 +42,18 @@ class TenantSession(FlaskSession):
         """The engine; for a request that only reads, its reading side."""
         bind = super().get_bind(*args, **kwargs)
         return reading(bind) if self.read_only and isinstance(bind, Engine) else bind
+
+    def core(self, model: type[Any]) -> Subquery:
+        """The tenant's rows of a model, for selects at the speed of SQLAlchemy's Core::
+
+            beams = session.core(Beam)
+            session.execute(select(beams.c.name).where(beams.c.length > 3))
+
+        Of rows, not objects; what is written is written through models. Raises `TenancyError`
+        for a model that no tenant owns: that one's table can be selected as it is.
+        """
+        rows: Any = guard.own_rows  # whose cache mypy thinks no class could be a key of
+        return cast(Subquery, rows(model, self.tenant_id))
 
     def connection(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refused, like every other way around the statements and objects that are scoped."""
