@@ -39,6 +39,8 @@ format: $(VENV)/developed ## Bring the code into shape
 
 bench: $(VENV)/developed tests/js/node_modules ## Every benchmark, each a ratio to its anchor
 	$(BIN)/python bench/live/run.py
+	$(BIN)/python bench/rest/grants_at_scale.py; grants=$$?; \
+		$(BIN)/python bench/rest/compare.py && exit $$grants
 
 clean: ## Remove what was built, not the data
 	rm -rf $(VENV) tests/js/node_modules

@@ -7,7 +7,7 @@ would forget them.)
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, cast
 
 from marshmallow import ValidationError
 from sqlalchemy import ForeignKey, Index, String
@@ -17,6 +17,15 @@ from treenail import platform, trace
 from treenail.clock import utcnow
 from treenail.contributions import Event
 from treenail.db import Global, Identified, Model, TenantSession, uuid_type
+from treenail.schemas import shared
+
+
+class Puts(Protocol):
+    """Sessions of Treenail, which is all there are."""
+
+    def put(self, made: Any) -> Any:
+        """Insert a new object now."""
+
 
 HINTED = "treenail_hinted"
 
@@ -78,7 +87,8 @@ def emit(
     if kind is None:
         raise ValueError(f"no plugin declares the event type {name}")
     try:
-        stored = kind.schema().dump(kind.schema().load(dict(data)))
+        schema = shared(kind.schema)
+        stored = schema.dump(schema.load(dict(data)))
     except ValidationError as error:
         raise ValueError(f"{name}: {error}") from None
     cause = trace.current()
@@ -91,6 +101,6 @@ def emit(
         data=stored,
         request_id=cause.request_id,
     )
-    session.add(event)
+    cast(Puts, session).put(event)
     session.info[HINTED] = True
     return event.id

@@ -20,6 +20,7 @@ from treenail.contributions import (
     Rule,
     Subscription,
 )
+from treenail.db import TenantSession
 from treenail.principal import Identity, Principal
 
 NAMESPACE = "treenail"
@@ -98,11 +99,14 @@ class PluginSpec:
         """Reasons to allow or deny the permission on resources of the type.
 
         An allow must match and no deny may. Check, list and explanation all come from here.
+        Asked once for as long as the principal stays equal, so the answer comes from the
+        arguments alone: what else may change is looked up by the rule's condition, and the
+        present moment is ``bindparam("now", callable_=utcnow, type_=Timestamp)``.
         """
 
     @hookspec
     def check_role_change(
-        self, session: Session, principal: Principal, old: str | None, new: str | None
+        self, session: TenantSession, principal: Principal, old: str | None, new: str | None
     ) -> bool | None:
         """Whether a member can have the new role in the tenant, which the core may not know.
 

@@ -11,7 +11,17 @@ from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import FromClause, Join, Select, Subquery, TableClause, TextClause, inspect, select
+from sqlalchemy import (
+    FromClause,
+    Join,
+    Select,
+    Subquery,
+    TableClause,
+    TextClause,
+    bindparam,
+    inspect,
+    select,
+)
 from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, with_loader_criteria
 from sqlalchemy.orm.context import FromStatement
 from sqlalchemy.sql.dml import Insert, Update, UpdateBase
@@ -20,6 +30,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import AliasedReturnsRows, SelectBase
 
 from treenail.db.base import Tenanted, tenanted_tables
+from treenail.db.types import uuid_type
 
 HARMLESS = {"*", "1"}
 """Literal columns that SQLAlchemy writes itself, in ``exists`` and ``any``."""
@@ -30,6 +41,13 @@ RUNS_TEXT = re.compile(
     re.IGNORECASE,
 )
 """Functions of the databases that run SQL given as text, or say whose a transaction is."""
+TENANT = "treenail_tenant"
+_OPEN = with_loader_criteria(
+    Tenanted,
+    # The name in full: SQLAlchemy wraps what a lambda takes from around it.
+    lambda cls: cls.tenant_id == bindparam("treenail_tenant", type_=uuid_type()),
+    include_aliases=True,
+)
 
 
 class TenancyError(Exception):
@@ -81,15 +99,27 @@ def own_rows(model: type[Any], tenant_id: str) -> Subquery:
     return rows
 
 
-def _elements(root: Any, tenant_id: str) -> Iterator[Any]:
+def _elements(root: Any, tenant_id: str | None) -> Iterator[Any]:
     """Everything a statement is made of, but the inside of the tenant's own rows."""
     parts = [root]
     while parts:
         part = parts.pop()
-        if isinstance(part, Subquery) and _own_rows.get(part) == tenant_id:
+        if tenant_id and isinstance(part, Subquery) and _own_rows.get(part) == tenant_id:
             continue
         yield part
         parts += part.get_children()
+
+
+def scoped(statement: Select[Any]) -> Select[Any]:
+    """The select with the criterion of whichever tenant ``TENANT`` is bound to; or refused."""
+    orm = statement._propagate_attrs.get("compile_state_plugin") == "orm"
+    if not (isinstance(statement, Select) and orm):
+        raise TenancyError("only a select from a model is scoped")
+    for element in _elements(statement, None):
+        _refuse_unscoped(element)
+        if isinstance(element, UpdateBase):
+            raise TenancyError("a write inside another statement is not scoped")
+    return statement.options(_OPEN)
 
 
 def assert_owned(objects: Iterable[object], tenant_id: str) -> None:

@@ -6,7 +6,7 @@ resolved out of a membership; it is never bound again.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from flask import g
 from flask_sqlalchemy import SQLAlchemy
@@ -14,10 +14,14 @@ from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import Connection, Engine, Subquery, event
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
-from treenail.db import guard, rls
+from treenail.db import guard, inserts, reads, rls
 from treenail.db.base import Model
 from treenail.db.engines import reading
 from treenail.db.guard import TenancyError
+from treenail.db.plans import Plan, Row, Runs
+from treenail.db.reads import TenantReads
+
+T = TypeVar("T")
 
 
 class TenantSession(FlaskSession):
@@ -61,9 +65,40 @@ class TenantSession(FlaskSession):
 
     bulk_save_objects = bulk_insert_mappings = bulk_update_mappings = connection
 
+    def rows(self, plan: Plan, **values: Any) -> list[Row]:
+        """What a plan finds of the tenant's; sees what this session has written."""
+        if self.read_only:
+            return TenantReads(self.tenant_id).rows(plan, **values)
+        values[guard.TENANT] = self.tenant_id
+        self._autoflush()
+        return reads.run_on(super().connection(), plan, guard.scoped, values)
+
+    def put(self, made: T) -> T:
+        """Insert a new object now, past the unit of work, which then doesn't know it.
+
+        For rows that are written all the time; what was added before is flushed first.
+        """
+        if self.read_only:
+            raise TenancyError("a request that only reads can't write")
+        guard.assert_owned([made], self.tenant_id)
+        self._autoflush()
+        inserts.put(super().connection(), made)
+        return made
+
 
 class SystemSession(Session):
-    """A session across tenants; its connections know that they are the system's."""
+    """A session across tenants; its transactions say that they are the system's."""
+
+    def rows(self, plan: Plan, **values: Any) -> list[Row]:
+        """What a plan finds; sees what this session has written."""
+        self._autoflush()
+        return reads.run_on(self.connection(), plan, reads.unscoped, values)
+
+    def put(self, made: T) -> T:
+        """Insert a new object now, past the unit of work, which then doesn't know it."""
+        self._autoflush()
+        inserts.put(self.connection(), made)
+        return made
 
 
 db = SQLAlchemy(model_class=Model, session_options={"class_": TenantSession})
@@ -117,6 +152,12 @@ def session() -> TenantSession:
     return cast(TenantSession, db.session())
 
 
+def plans() -> Runs:
+    """Who runs plans for the request: where it only reads, no session is made for them."""
+    tenant_id, read_only = g.tenant_binding
+    return TenantReads(tenant_id) if read_only else session()
+
+
 @contextmanager
 def tenant_session(tenant_id: str, *, read_only: bool = False) -> Iterator[TenantSession]:
     """A transaction of its own for one tenant: committed at the end, rolled back on an error."""
@@ -125,7 +166,7 @@ def tenant_session(tenant_id: str, *, read_only: bool = False) -> Iterator[Tenan
 
 
 @contextmanager
-def system_session(reason: str, *, read_only: bool = False) -> Iterator[Session]:
+def system_session(reason: str, *, read_only: bool = False) -> Iterator[SystemSession]:
     """A transaction across tenants, for what has a reason to: relays, log-in, sweeps.
 
     Committed at the end, rolled back on an error.

@@ -142,7 +142,7 @@ def home(tenant_id: str, space: str | None) -> str:
     return f"/tenant/{tenant_id}/{space or 'client'}/dashboard"
 
 
-def _check_role_change(session: Session, by: Principal, old: str, new: str | None) -> None:
+def _check_role_change(session: TenantSession, by: Principal, old: str, new: str | None) -> None:
     """Raise `Invalid` for a role that neither the core nor a plugin knows, or what they raise."""
     known = new is None or new in platform.current().resource_types[TENANT].roles
     for _, check in platform.current().registry.implementations("check_role_change"):

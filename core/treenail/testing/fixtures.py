@@ -18,7 +18,7 @@ from sqlalchemy import event, select
 from treenail import migrate
 from treenail.app import create_app
 from treenail.contributions import Event
-from treenail.db import db, system_session
+from treenail.db import db, engines, system_session
 from treenail.deliveries import drain
 from treenail.events import OutboxEvent
 from treenail.ids import uuid7
@@ -167,11 +167,13 @@ def count_queries(app: Flask) -> Callable[[], AbstractContextManager[list[str]]]
             statements.append(statement)
 
         with app.app_context():
-            engine = db.engine
-        event.listen(engine, "before_cursor_execute", note)
+            watched = engines.all_of(db.engine)
+        for engine in watched:
+            event.listen(engine, "before_cursor_execute", note)
         try:
             yield statements
         finally:
-            event.remove(engine, "before_cursor_execute", note)
+            for engine in watched:
+                event.remove(engine, "before_cursor_execute", note)
 
     return counting

@@ -2,8 +2,8 @@
 
 from treenail.web.access import authenticated, fresh, permission, public
 from treenail.web.caller import principal
-from treenail.web.endpoint import endpoint
-from treenail.web.pages import Order, Page, PageRequest, paginate
+from treenail.web.endpoint import endpoint, target
+from treenail.web.pages import Order, Page, PageRequest, paginate, paginate_rows
 
 __all__ = [
     "Order",
@@ -13,7 +13,9 @@ __all__ = [
     "endpoint",
     "fresh",
     "paginate",
+    "paginate_rows",
     "permission",
     "principal",
     "public",
+    "target",
 ]

@@ -6,6 +6,7 @@ A small WSGI layer beneath the application, so that ``request.remote_addr``,
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -82,6 +83,7 @@ def _last(said: dict[str, str], name: str) -> str:
     return said.get(name, "").rpartition(",")[2].strip()
 
 
+@lru_cache(maxsize=1024)
 def _parse(text: str) -> Address | None:
     """An address, with or without a port; one of version 4 in the clothes of 6 is of 4."""
     if found := PORT.match(text):

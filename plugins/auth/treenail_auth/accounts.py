@@ -8,9 +8,8 @@ from typing import ClassVar
 
 import structlog
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 from treenail import platform, trace
-from treenail.db import system_session
+from treenail.db import SystemSession, system_session
 from treenail.errors import Conflict, Forbidden, Unauthenticated
 from treenail.events import emit
 from treenail.models import email_key
@@ -137,7 +136,9 @@ def _register(email: str, hashed: str, name: str) -> None:
         emit(session, "user.registered", {"userId": user.id}, subject=user.id)
 
 
-def _start(session: Session, user_id: str, amr: list[str], device: sessions.Device) -> LoggedIn:
+def _start(
+    session: SystemSession, user_id: str, amr: list[str], device: sessions.Device
+) -> LoggedIn:
     row = sessions.begin(session, user_id, amr, device)
     person = sessions.workplace(session, user_id, row.id)
     trace.identify(user_id, person.tenant_id)

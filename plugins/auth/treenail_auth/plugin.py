@@ -87,9 +87,8 @@ class Auth(Plugin):
     @hookimpl
     def authenticate(self, request: Request) -> Identity | None:
         """The person whose access token is in ``Authorization: Bearer``."""
-        credential = request.authorization
-        token = credential.token if credential and credential.type == "bearer" else None
-        if token is None or not tokens.is_access_token(token):
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not tokens.is_access_token(token := token.strip()):
             return None
         claims = tokens.read_access_token(token)
         identity = sessions.identify(claims["sid"])

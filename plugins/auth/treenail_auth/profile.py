@@ -3,9 +3,8 @@
 from typing import Any
 
 from sqlalchemy import update
-from sqlalchemy.orm import Session
 from treenail.clock import utcnow
-from treenail.db import system_session
+from treenail.db import SystemSession, system_session
 from treenail.errors import Invalid
 from treenail.models import User
 from treenail.principal import Principal, require_fresh
@@ -66,7 +65,7 @@ def _check_current(person: Principal, ip: str, password: str) -> credentials.Kno
 
 
 def _replace_password(
-    session: Session, person: Principal, known: credentials.Known, hashed: str
+    session: SystemSession, person: Principal, known: credentials.Known, hashed: str
 ) -> None:
     credentials.lock(session, known)
     credentials.replace(session, session.get_one(User, person.user_id), hashed)

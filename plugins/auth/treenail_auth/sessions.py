@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, bindparam, select, update
 from treenail import epochs
 from treenail.clock import utcnow
-from treenail.db import system_session
+from treenail.db import Plan, SystemReads, SystemSession, system_session
 from treenail.errors import Unauthenticated
 from treenail.events import emit
 from treenail.principal import Identity, Principal
@@ -21,6 +20,17 @@ GRACE = timedelta(seconds=10)
 """How long the refresh token just used is answered with its successor once more: for the
 client that lost the answer, or whose windows asked together."""
 
+PROOF = Plan(
+    lambda: select(
+        SessionRow.user_id,
+        SessionRow.expires_at,
+        SessionRow.ended_at,
+        SessionRow.auth_time,
+        SessionRow.amr,
+    ).where(SessionRow.id == bindparam("session_id"))
+)
+"""What a session proves, and until when."""
+
 LOGGED_OUT, REVOKED, TOKEN_REUSED = "logged_out", "revoked", "token_reused"
 
 
@@ -32,7 +42,7 @@ class Device:
     user_agent: str
 
 
-def begin(session: Session, user_id: str, amr: list[str], device: Device) -> SessionRow:
+def begin(session: SystemSession, user_id: str, amr: list[str], device: Device) -> SessionRow:
     """Start a session for somebody who has just proven who they are, by these methods."""
     now = utcnow()
     row = SessionRow(
@@ -52,13 +62,13 @@ def begin(session: Session, user_id: str, amr: list[str], device: Device) -> Ses
 
 def identify(session_id: str) -> Identity | None:
     """Whose live session this is; None for no session, `Unauthenticated` for one that is over."""
-    with system_session("authenticate", read_only=True) as session:
-        row = session.get(SessionRow, session_id)
-        if row is None:
-            return None
-        if not row.is_live(utcnow()):
-            raise Unauthenticated("This session has ended.")
-        return Identity(row.user_id, row.id, row.auth_time, tuple(row.amr))
+    found = SystemReads("authenticate").rows(PROOF, session_id=session_id)
+    if not found:
+        return None
+    row = found[0]
+    if row.ended_at is not None or row.expires_at <= utcnow():
+        raise Unauthenticated("This session has ended.")
+    return Identity(row.user_id, session_id, row.auth_time, tuple(row.amr))
 
 
 def refresh(token: str) -> tokens.Pair:
@@ -76,7 +86,7 @@ def refresh(token: str) -> tokens.Pair:
     return pair
 
 
-def end(session: Session, session_id: str, reason: str) -> bool:
+def end(session: SystemSession, session_id: str, reason: str) -> bool:
     """End a session, its tokens with it; whether it was there to be ended."""
     user_id = session.scalar(
         update(SessionRow)
@@ -104,7 +114,7 @@ def end_own(user_id: str, session_id: str, reason: str) -> bool:
         return session_id in ids and end(session, session_id, reason)
 
 
-def end_all(session: Session, user_id: str, reason: str, *, but: str | None = None) -> None:
+def end_all(session: SystemSession, user_id: str, reason: str, *, but: str | None = None) -> None:
     """End a person's live sessions, but perhaps one."""
     for session_id in session.scalars(own(user_id).with_only_columns(SessionRow.id)).all():
         if session_id != but:
@@ -120,12 +130,14 @@ def own(user_id: str) -> Select[SessionRow]:
     )
 
 
-def workplace(session: Session, user_id: str, session_id: str) -> Principal:
+def workplace(session: SystemSession, user_id: str, session_id: str) -> Principal:
     """The person in the tenant, if any, that the session works in."""
     return principals.resolve(session, Identity(user_id, session_id), None)
 
 
-def _rotate(session: Session, session_id: str, counter: int, now: datetime) -> SessionRow | None:
+def _rotate(
+    session: SystemSession, session_id: str, counter: int, now: datetime
+) -> SessionRow | None:
     """The row, moved on by one; None when the token was reused and the session has ended.
 
     One compare-and-swap decides: of many that present the same token one moves the counter,

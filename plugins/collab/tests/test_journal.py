@@ -16,7 +16,7 @@ from flask import Flask
 from pycrdt import Doc, Map, Text
 from sqlalchemy import Engine, event, func, select, text, update
 from treenail.crypto import SealError
-from treenail.db import db, rls
+from treenail.db import db, engines, rls
 from treenail.ids import uuid7
 from treenail.testing import TestTenant
 from treenail_collab.journal import SNAPSHOTS, UPDATES, DatabaseJournal
@@ -476,11 +476,13 @@ def test_a_load_sees_all_while_the_log_is_folded_up(make_journal, engine, docume
             if len(asked) == statement:
                 other.compact(document)
 
-    event.listen(engine, "after_cursor_execute", fold)
+    for each in engines.all_of(engine):
+        event.listen(each, "after_cursor_execute", fold)
     try:
         loaded = journal.load(document)
     finally:
-        event.remove(engine, "after_cursor_execute", fold)
+        for each in engines.all_of(engine):
+            event.remove(each, "after_cursor_execute", fold)
     assert str(load_doc(loaded).get("t", type=Text)) == "ab"
     assert seqs(engine, document) == []
 

@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint
 from sqlalchemy.orm import Session
 from treenail.contributions import EventType, Parent, ResourceType, Rule, Subscription
+from treenail.db import TenantSession
 from treenail.permissions import TENANT
 from treenail.plugin import Plugin, hookimpl
 from treenail.principal import Principal
@@ -82,7 +83,7 @@ class Rbac(Plugin):
 
     @hookimpl
     def check_role_change(
-        self, session: Session, principal: Principal, old: str | None, new: str | None
+        self, session: TenantSession, principal: Principal, old: str | None, new: str | None
     ) -> bool:
         """Nobody gives, or takes, a role with more than they hold."""
         return roles.check_role_change(session, principal, old, new)
