@@ -11,12 +11,13 @@ from sqlalchemy import ColumnElement, String, and_, not_, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 from treenail import permissions
 from treenail.contributions import Parent, ResourceType, Rule
-from treenail.db import Identified, Model, Tenanted, db, tenant_session
+from treenail.db import Identified, Model, Tenanted, tenant_session
 from treenail.errors import NotFound, PermissionDenied
 from treenail.ids import uuid7
 from treenail.permissions import authorize, check, visible
 from treenail.plugin import Plugin, hookimpl
 from treenail.principal import Principal
+from treenail.testing import make_tables
 
 READ, CUT = "board:read", "board:cut"
 
@@ -63,8 +64,7 @@ def environ():
 
 @pytest.fixture(scope="module", autouse=True)
 def _tables(app):
-    with app.app_context():
-        Model.metadata.create_all(db.engine, [Board.__table__])
+    make_tables(app, Board)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from treenail.core import Core
 from treenail.db import base, db, engines
 from treenail.deliveries import backlog
 from treenail.errors import ConfigurationError
+from treenail.migrate import rls
 from treenail.platform import Platform
 from treenail.plugin import Plugin
 from treenail.tasks import Hints
@@ -83,12 +84,15 @@ def create_app(
     app.extensions["treenail.keyring"] = platform.keyring
     with app.app_context():
         engines.prepare(db.engine, loaded.settings)
-        migrate.check_scripts(loaded)
-        if check_database:
-            migrate.check(loaded)
-        _check_models()
-        platform.validate()
-        db.engine.dispose()  # a connection must not be shared with a process forked later
+        try:
+            migrate.check_scripts(loaded)
+            if check_database:
+                migrate.check(loaded)
+                rls.check(db.engine, loaded.settings)
+            _check_models()
+            platform.validate()
+        finally:
+            db.engine.dispose()  # a connection must not be shared with a process forked later
     app.extensions["treenail.hints"] = Hints(app, loaded.settings)
     app.extensions[metrics.EXTENSION] = metrics.Metrics()
     about = "Events on their way to a subscriber."

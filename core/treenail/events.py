@@ -34,6 +34,7 @@ class OutboxEvent(Identified, Global, Model):
     """An event as stored; relayed once its deliveries exist."""
 
     __tablename__ = "core_events"
+    __tenant_column__ = "tenant_id"
     type: Mapped[str] = mapped_column(String(120))
     version: Mapped[int]
     tenant_id: Mapped[str | None] = mapped_column(

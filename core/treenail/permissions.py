@@ -131,10 +131,9 @@ def _question(principal: Principal, permission: str) -> _Question | None:
 
 
 def _make_question(principal: Principal, permission: str) -> _Question:
-    return _Question(
-        [(rule.effect, rule.reason) for rule in _deciding(principal, permission)],
-        Plan(lambda: _with_target(permission, _deciding(principal, permission))),
-    )
+    rules = _deciding(principal, permission)
+    verdicts = [(rule.effect, rule.reason) for rule in rules]
+    return _Question(verdicts, Plan(lambda: _with_target(permission, rules)))
 
 
 def _deciding(principal: Principal, permission: str) -> list[Rule]:

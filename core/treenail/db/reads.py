@@ -11,9 +11,10 @@ from typing import Any
 from flask import current_app, g
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select
 
-from treenail.db import guard
+from treenail.db import guard, rls
 from treenail.db.engines import reading
 from treenail.db.plans import Plan, Row
+from treenail.db.rls import Whose
 
 Scope = Callable[[Select[Any]], Select[Any]]
 
@@ -25,10 +26,11 @@ class Reader:
         self._engine = engine
         self._connection: PoolProxiedConnection | None = None
 
-    def run(self, plan: Plan, scope: Scope, values: dict[str, Any]) -> list[Row]:
+    def run(self, plan: Plan, scope: Scope, values: dict[str, Any], whose: Whose) -> list[Row]:
         """What the plan finds."""
         if self._connection is None:
             self._connection = self._engine.raw_connection()
+        rls.read_as(self._connection, whose)
         return _run(self._engine, self._connection, plan, scope, values)
 
     def close(self) -> None:
@@ -49,12 +51,12 @@ def reader() -> Reader:
     return Reader(reading(current_app.extensions["sqlalchemy"].engine))
 
 
-def run(plan: Plan, scope: Scope, values: dict[str, Any]) -> list[Row]:
+def run(plan: Plan, scope: Scope, values: dict[str, Any], whose: Whose) -> list[Row]:
     """What the plan finds, asked through the request's reader, or one for this alone."""
     if of_request := g.get("reader"):
-        return of_request.run(plan, scope, values)  # type: ignore[no-any-return]
+        return of_request.run(plan, scope, values, whose)  # type: ignore[no-any-return]
     with reader() as found:
-        return found.run(plan, scope, values)
+        return found.run(plan, scope, values, whose)
 
 
 def run_on(connection: Connection, plan: Plan, scope: Scope, values: dict[str, Any]) -> list[Row]:
@@ -70,7 +72,7 @@ class SystemReads:
 
     def rows(self, plan: Plan, **values: Any) -> list[Row]:
         """What a plan finds."""
-        return run(plan, unscoped, values)
+        return run(plan, unscoped, values, rls.SYSTEM)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class TenantReads:
     def rows(self, plan: Plan, **values: Any) -> list[Row]:
         """What a plan finds of the tenant's."""
         values[guard.TENANT] = self.tenant_id
-        return run(plan, guard.scoped, values)
+        return run(plan, guard.scoped, values, self.tenant_id)
 
 
 def unscoped(statement: Select[Any]) -> Select[Any]:

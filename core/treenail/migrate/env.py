@@ -7,23 +7,30 @@ from flask import current_app
 
 from treenail import migrate, platform
 from treenail.db import Model
-from treenail.migrate import owner
+from treenail.migrate import owner, rls
 
 PLUGIN: str = context.config.attributes["plugin"]
 VERSION_TABLE = f"{migrate.VERSION_TABLE}{PLUGIN}"
 
 
-def is_own(item: Any, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:
-    """Only this plugin's tables."""
-    if kind != "table" or name is None:
-        return True
+def owns(table: str) -> bool:
+    """Whether a table is this plugin's."""
     registry = platform.current().registry
     known = registry.installed.keys() | registry.plugins.keys()
-    return migrate.owner_of(name, known) == PLUGIN
+    return migrate.owner_of(table, known) == PLUGIN
+
+
+def is_own(item: Any, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:
+    """Only this plugin's tables."""
+    return kind != "table" or name is None or owns(name)
 
 
 def run() -> None:
-    """Migrate in one transaction per plugin, on a connection of its own."""
+    """Migrate in one transaction per plugin, on a connection of its own.
+
+    The tables' row-level security is put up in that transaction, so that no tenant-owned
+    table is ever there without.
+    """
     settings = current_app.extensions["treenail"].settings
     with owner.transaction(settings, foreign_keys=False) as connection:
         context.configure(
@@ -36,6 +43,7 @@ def run() -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
+        rls.put_up(connection, settings, owns)
 
 
 run()

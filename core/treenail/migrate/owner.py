@@ -1,4 +1,4 @@
-"""The owner's connection: for what changes tables, in one process at a time."""
+"""The owner's transactions: tables are made and changed in these, never by the app's role."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,23 +8,25 @@ from sqlalchemy import Connection, NullPool, create_engine, event, text
 
 from treenail.settings import CoreSettings
 
-LOCK = 0x7472656E  # "tren"
+LOCK = 0x7472656E  # "tren": one migrator at a time
 
 
 @contextmanager
 def transaction(settings: CoreSettings, *, foreign_keys: bool = True) -> Iterator[Connection]:
-    """A transaction of the owner's role under the migrators' lock; rolled back on an error.
+    """A transaction of the owner's, one at a time: committed at the end, rolled back on an error.
 
-    ``foreign_keys`` are SQLite's: a batch rebuild of a table would cascade its deletion to
-    the children.
+    It sees the rows of all tenants, for what changes all that is there. ``foreign_keys`` are
+    SQLite's: a batch rebuild of a table would cascade its deletion to the children.
     """
-    engine = create_engine(settings.migration_database_url or settings.database, poolclass=NullPool)
+    url = settings.migration_database_url or settings.database
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine, "ON" if foreign_keys else "OFF")
     try:
         with engine.connect() as connection, connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+                connection.execute(text("SET LOCAL app.migrating = 'on'"))
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
             yield connection
     finally:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Engine, PoolProxiedConnection, Table
+from treenail.db import rls
 from treenail.db.inserts import Insert
 
 Row = Mapping[str, Any]
@@ -24,7 +25,6 @@ class Appender:
     def __init__(self, engine: Engine, table: Table) -> None:
         self._engine = engine
         self._insert_row = Insert(table, engine.dialect)
-        self._begin = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else None
         self._connection: PoolProxiedConnection | None = None
         self._lock = threading.Lock()
 
@@ -48,9 +48,9 @@ class Appender:
     def _insert(self, parameters: list[Any]) -> None:
         if self._connection is None:
             self._connection = self._engine.raw_connection()
+        # One commit holds the rows of many tenants.
+        rls.begin(self._connection, rls.SYSTEM)
         cursor = self._connection.cursor()
-        if self._begin:
-            cursor.execute(self._begin)
         cursor.executemany(self._insert_row.sql, parameters)
         self._connection.commit()
         cursor.close()
