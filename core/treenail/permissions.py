@@ -116,7 +116,7 @@ def _decide(
 class _Question:
     """What decides a permission for a principal: each rule's effect and reason, one select."""
 
-    verdicts: list[tuple[str, str]]
+    verdicts: Sequence[tuple[str, str]]
     plan: Plan
 
 
