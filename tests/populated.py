@@ -81,8 +81,8 @@ def populate(app: Flask, mark: str) -> Populated:
     for role in ("admin", "member", "guest", f"{mark}role"):
         tenant.people[role] = _joined(tenant, role)
     tenant.ids["members"] = tenant.ids["grants"] = tenant.people["member"].user_id
-    _fill_workspace(tenant)
-    _share(tenant)
+    fill_workspace(tenant)
+    share(tenant)
     with app.app_context():
         drain()
     return tenant
@@ -128,7 +128,8 @@ def _joined(tenant: Populated, role: str) -> Caller:
     return person
 
 
-def _fill_workspace(tenant: Populated) -> None:
+def fill_workspace(tenant: Populated) -> None:
+    """A workspace with templates and documents; their ids replace those of one before."""
     owner, mark, ids = tenant.owner, tenant.mark, tenant.ids
     body: dict[str, Any] = {"name": f"{mark}workspace", "description": f"{mark}description"}
     ids["workspaces"] = _made(owner, "/workspaces", body, {"Idempotency-Key": "b"})
@@ -142,7 +143,8 @@ def _fill_workspace(tenant: Populated) -> None:
         session.add(Snapshot(document_id=kept, seq=0, data_sealed=b"", tenant_id=tenant.id))
 
 
-def _share(tenant: Populated) -> None:
+def share(tenant: Populated) -> None:
+    """Give others roles on it, by name, by link and by invitation."""
     owner, mark, ids = tenant.owner, tenant.mark, tenant.ids
     member = tenant.people["member"].user_id
     for path in (
@@ -155,7 +157,7 @@ def _share(tenant: Populated) -> None:
     opened = tenant.people[f"{mark}role"].post(f"/links/{link['url'].rpartition('/')[2]}", {})
     assert opened.status == 200, opened.json
     ids["links"] = link["id"]
-    body = {"email": f"{mark}invitation@example.com", "role": "member"}
+    body = {"email": f"{mark}invitation-{uuid7()}@example.com", "role": "member"}
     ids["invitations"] = _made(owner, f"/tenants/{tenant.id}/invitations", body)
 
 

@@ -91,11 +91,11 @@ class Call:
     foreign_body: bool
     sent: set[str] = field(default_factory=set)
 
-    def by(self, caller: Client) -> Answer:
-        """Send it."""
+    def by(self, caller: Client, **options: Any) -> Answer:
+        """Send it; ``options`` are those of the test client."""
         self.sent = set(UUID.findall(f"{self.path} {self.body} {caller.headers}"))
-        path = f"/{self.path}" if not self.path.startswith(API) else self.path.removeprefix(API)
-        return caller.call(self.method, path, self.body)
+        body = None if "data" in options else self.body
+        return caller.call(self.method, at(self.path), body, **options)
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,11 @@ class Route:
     def _query(self, ids: dict[str, str]) -> str:
         said = body_of(self.endpoint.query, ids) if self.endpoint.query else {}
         return "?" * bool(said) + "&".join(f"{key}={value}" for key, value in said.items())
+
+
+def at(path: str) -> str:
+    """A path of the application, as the testing kit's clients take it."""
+    return path.removeprefix(API) if path.startswith(API) else f"/{path}"
 
 
 def routes(app: Flask) -> Iterator[Route]:

@@ -29,6 +29,12 @@ READS = frozenset({"GET", "HEAD", "OPTIONS"})
 View = Callable[..., Any]
 
 
+class Nothing(Response):
+    """An answer without a body, and so of no type (Flask's default is HTML)."""
+
+    default_mimetype = None
+
+
 @dataclass
 class Endpoint:
     """A view with what it declares; callable as a Flask view function."""
@@ -95,7 +101,7 @@ class Endpoint:
 
     def _respond(self, result: Any) -> Any:
         if isinstance(result, Response) or self.answers is None:
-            return result if result is not None else Response(status=self.status)
+            return result if result is not None else Nothing(status=self.status)
         status = self.status
         if isinstance(result, tuple):
             result, status = result
