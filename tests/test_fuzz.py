@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from journey import Journey
 from populated import fill_workspace, populate, share
+from route_matrix import routes
 from treenail.db import tenant_session
 from treenail.tenants import services
 from treenail.testing import LiveServer
@@ -45,7 +46,13 @@ def given(app: Flask, server: LiveServer) -> dict[str, Any]:
     with app.app_context(), tenant_session(tenant.id) as session:
         services.join(session, owner.id, "owner")
     ids = {name: {"kept": kept[name], "spare": spare[name]} for name in kept}
-    return {"url": server.url, "token": owner.token, "tenant": tenant.id, "ids": ids}
+    bodies = {
+        route.rule.endpoint.replace(".", "_"): next(route.calls(tenant)).body
+        for route in routes(app)
+        if route.endpoint.body and not route.rule.websocket
+    }
+    found = {"url": server.url, "token": owner.token, "tenant": tenant.id}
+    return found | {"ids": ids, "bodies": bodies}
 
 
 def fuzz(given: dict[str, Any], seconds: int, folder: Path, *more: str) -> str:

@@ -18,7 +18,7 @@ from treenail.errors import ConfigurationError
 from treenail.platform import Platform
 from treenail.plugin import Plugin
 from treenail.tasks import Hints
-from treenail.web import cors, openapi, platform_routes, problems, requests
+from treenail.web import cors, limits, openapi, platform_routes, problems, requests
 from treenail.web.converters import IdConverter
 from treenail.web.proxies import TrustedProxies
 
@@ -92,6 +92,7 @@ def _mount(app: Flask, loaded: registry.Registry) -> None:
         app.wsgi_app, loaded.settings.trusted_proxies
     )
     requests.install(app)
+    limits.install(app, loaded.settings)
     cors.install(app, loaded.settings.cors_origins)
     problems.install(app)
     app.register_blueprint(platform_routes.root)

@@ -21,7 +21,7 @@ from treenail.idempotency import Use
 from treenail.principal import Identity, require_fresh
 from treenail.schemas import Schema
 from treenail.web import body as bodies
-from treenail.web import caller, etags, once
+from treenail.web import caller, etags, limits, once
 from treenail.web.access import Access
 from treenail.web.pages import Page, PageQuery, PageRequest
 
@@ -73,8 +73,9 @@ class Endpoint:
     def _admit(self, arguments: dict[str, Any], stack: ExitStack) -> Use | None:
         """Let the caller pass, or raise; how an idempotency key is used, held by the stack."""
         if self.access.kind == "public":
+            limits.by_address(self.access)
             return None
-        identity = caller.identify()
+        identity = limits.identify(self.access)
         if self.access.kind == "authenticated":
             use = once.use_of(caller.resolve(identity), None)
             _hold(use, stack)

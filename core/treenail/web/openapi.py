@@ -98,6 +98,8 @@ def _operation(rule: Rule, endpoint: Endpoint) -> dict[str, Any]:
     }
     if endpoint.access.permission:
         operation["x-permission"] = endpoint.access.permission
+    if endpoint.access.rate:
+        operation["x-rate-limit"] = str(endpoint.access.rate)
     if endpoint.body:
         operation["requestBody"] = {"content": {"application/json": {"schema": endpoint.body}}}
     return operation

@@ -6,6 +6,7 @@ A small WSGI layer beneath the application, so that ``request.remote_addr``,
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -69,6 +70,15 @@ class TrustedProxies:
 def client_address() -> str:
     """The client's address, as far as it is known through trusted proxies."""
     return request.remote_addr or ""
+
+
+@lru_cache(maxsize=1024)
+def network_of(address: str) -> str:
+    """Whom an address stands for: itself; of IPv6 the /64, which is one customer's."""
+    found = _parse(address)
+    if isinstance(found, IPv6Address):
+        return str(ip_network((found, 64), strict=False))
+    return str(found or address)
 
 
 def is_loopback() -> bool:
