@@ -18,6 +18,7 @@ from treenail.testing import Client
 from treenail.testing.callers import make_person, make_tenant
 from treenail.testing.databases import REDIS
 from treenail.testing.injected import Injected
+from treenail.testing.server import free_port
 from treenail.web import authenticated, endpoint, fresh, limited, permission, public
 from treenail.web.limits import EXTENSION, Memory, Shared
 
@@ -55,7 +56,7 @@ def routes() -> Blueprint:
 
 
 @pytest.fixture
-def environ_of(backend, tmp_path, deployment):
+def environ_of(deployment):
     """Settings of the module's deployment, and more."""
     return lambda **more: deployment | {f"TREENAIL_{k}": v for k, v in more.items()}
 
@@ -178,14 +179,16 @@ def test_counters_of_ended_windows_are_dropped():
     assert list(counters.windows) == ["ann"]
 
 
+with_services = pytest.mark.parametrize("backend", ["postgresql"], indirect=True, scope="session")
+
+
 @pytest.fixture
-def shared(backend):
-    """A name of its own in Redis."""
-    if type(backend).__name__ != "PostgreSQL":
-        pytest.skip("once is enough, where the services are")
+def shared(backend) -> str:
+    """A name of its own in Redis, where the services are."""
     return f"treenail-test-{secrets.token_hex(6)}"
 
 
+@with_services
 def test_processes_that_share_a_redis_count_together(shared):
     stores = [Shared(REDIS, shared) for _ in range(4)]
     with ThreadPoolExecutor(8) as pool:
@@ -195,6 +198,7 @@ def test_processes_that_share_a_redis_count_together(shared):
     assert 0 < redis.Redis.from_url(REDIS).ttl(f"{shared}:rate:ann") <= 60
 
 
+@with_services
 def test_an_app_counts_in_redis_where_there_is_one(shared, make):
     app = make()
     person, store = make_person(app), app.extensions[EXTENSION].counters
@@ -202,13 +206,6 @@ def test_an_app_counts_in_redis_where_there_is_one(shared, make):
     assert redis.Redis.from_url(REDIS).get(f"{store._name}:rate:{person.user_id}") == b"7"
 
 
-def test_without_an_answer_of_redis_a_process_counts_alone(unused_port):
-    store = Shared(f"redis://127.0.0.1:{unused_port}/0", "nobody")
+def test_without_an_answer_of_redis_a_process_counts_alone():
+    store = Shared(f"redis://127.0.0.1:{free_port()}/0", "nobody")
     assert [store.add({"ann": 60})[0][0] for _ in range(3)] == [1, 2, 3]
-
-
-@pytest.fixture
-def unused_port() -> int:
-    from treenail.testing.server import free_port
-
-    return free_port()
