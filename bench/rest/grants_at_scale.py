@@ -1,7 +1,7 @@
 """Checks and lists among 100,000 documents and 200,000 grants, on SQLite and PostgreSQL.
 
 In one process, through the functions that the endpoints call: a check as a request makes it,
-the first statement of its session; a list as ``GET /documents`` makes it, with the roles.
+its first statement; a list as ``GET /documents`` makes it, with the roles.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
@@ -28,7 +29,8 @@ from sqlalchemy import create_engine, literal, select, text
 from targets import Outcome
 from treenail import migrate, permissions
 from treenail.app import create_app
-from treenail.db import TenantSession, db, tenant_session
+from treenail.db import bind_tenant, db, plans
+from treenail.db.plans import Runs
 from treenail.ids import uuid7
 from treenail.models import Membership, Tenant, User
 from treenail.principal import Principal
@@ -42,10 +44,13 @@ PEOPLE, WORKSPACES, DOCUMENTS_EACH, MEMBERS_EACH = 1_000, 1_000, 100, 10
 SHARED = 90_000
 """Of the 100,000 documents that many are shared with one more person than their maker."""
 
+CALLERS, WARM_UP = 20, 100
+"""People who call again and again, and rounds until all of them have."""
+
 CHECK_P99, LIST_P50 = 1.0, 3.0
 """The targets, in milliseconds by the clock."""
 
-Call = Callable[[TenantSession], object]
+Call = Callable[[Runs], object]
 Sample = tuple[float, float]
 """Seconds by the clock, and of this thread's processor."""
 
@@ -58,6 +63,12 @@ class World:
     people: Sequence[str]
     workspaces: Sequence[str]
     documents: Sequence[tuple[str, str, str]]
+
+    @cached_property
+    def own(self) -> Sequence[tuple[str, str, str]]:
+        """The documents that callers have made."""
+        callers = set(self.people[:CALLERS])
+        return [one for one in self.documents if one[2] in callers]
 
     def principal(self, user: str) -> Principal:
         """A plain member: what they see, they see by grants."""
@@ -152,17 +163,28 @@ def _grants(world: World, rng: random.Random) -> Iterator[Row]:
 
 
 def check_of(world: World, rng: random.Random) -> Call:
-    """A check: by turns of somebody's own document and of any, which is mostly refused."""
-    document, _, maker = rng.choice(world.documents)
-    by = world.principal(maker if rng.random() < 0.5 else rng.choice(world.people))
+    """A check: by turns of a caller's own document and of any, which is mostly refused."""
+    document, _, by = rng.choice(world.own)
+    if rng.random() < 0.5:
+        document, by = rng.choice(world.documents)[0], rng.choice(world.people[:CALLERS])
+    return _check(world, by, document)
+
+
+def first_check_of(world: World, rng: random.Random) -> Call:
+    """A check of anybody, mostly the first of theirs: nothing is kept for them yet."""
+    return _check(world, rng.choice(world.people[CALLERS:]), rng.choice(world.documents)[0])
+
+
+def _check(world: World, user: str, document: str) -> Call:
+    by = world.principal(user)
     return lambda session: permissions.check(session, by, "document:read", document)
 
 
 def list_of(world: World, rng: random.Random) -> Call:
     """The 50 documents changed last of what a person sees, and their role on each."""
-    by, query = world.principal(rng.choice(world.people)), {"sort": "-updatedAt"}
+    by, query = world.principal(rng.choice(world.people[:CALLERS])), {"sort": "-updatedAt"}
 
-    def call(session: TenantSession) -> None:
+    def call(session: Runs) -> None:
         found = listing.documents(session, by, query, PageRequest(50)).items
         if len(found) != 50:
             raise RuntimeError(f"a person sees {len(found)} documents, not 50 or more")
@@ -173,21 +195,27 @@ def list_of(world: World, rng: random.Random) -> Call:
 
 def nothing(world: World, rng: random.Random) -> Call:
     """The least a statement costs here now: what this shows at its 99th percentile is noise."""
-    return lambda session: session.execute(select(literal(1))).all()
+    return lambda session: db.session.execute(select(literal(1))).all()
 
 
-CALLS = {"select 1": nothing, "check": check_of, "list of 50": list_of}
+CALLS = {
+    "select 1": nothing,
+    "first check": first_check_of,
+    "check": check_of,
+    "list of 50": list_of,
+}
 
 
 def measure(app: Flask, world: World, samples: int, rng: random.Random) -> dict[str, list[Sample]]:
-    """Every kind of call by turns, each in a session of its own; a tenth more to warm up."""
+    """Every kind of call by turns, each as a request of its own; before, enough to warm up."""
     found: dict[str, list[Sample]] = {label: [] for label in CALLS}
-    for number in range(-samples // 10, samples):
+    for number in range(-WARM_UP, samples):
         for label, make in CALLS.items():
             call = make(world, rng)
-            with app.app_context(), tenant_session(world.tenant, read_only=True) as session:
+            with app.app_context():
+                bind_tenant(world.tenant, read_only=True)
                 began, used = time.perf_counter(), time.thread_time()
-                call(session)
+                call(plans())
                 took = (time.perf_counter() - began, time.thread_time() - used)
             if number >= 0:
                 found[label].append(took)
