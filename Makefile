@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PORT ?= 8000
+DIST ?= dist
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run install develop test test-long lint format bench demo clean
+.PHONY: help run install develop test test-long lint format bench wheels demo clean
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +40,12 @@ format: $(VENV)/developed ## Bring the code into shape
 
 bench: $(VENV)/developed tests/js/node_modules ## Every benchmark, each a ratio to its anchor
 	$(BIN)/python bench/live/run.py
+	$(BIN)/python bench/auth/doors.py
+	$(BIN)/python bench/rest/grants_at_scale.py; grants=$$?; \
+		$(BIN)/python bench/rest/compare.py && exit $$grants
+
+wheels: $(VENV)/installed ## Build a wheel of each distribution into dist/
+	$(BIN)/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w $(DIST) . ./core $(wildcard ./plugins/*)
 
 clean: ## Remove what was built, not the data
 	rm -rf $(VENV) tests/js/node_modules

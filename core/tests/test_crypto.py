@@ -10,8 +10,9 @@ from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, mapped_column
 from treenail import crypto
 from treenail.crypto import BadToken, KeyRing, SealError, derive, parse_key_ring
-from treenail.db import Identified, Model, Sealed, Tenanted, db, system_session, tenant_session
+from treenail.db import Identified, Model, Sealed, Tenanted, system_session, tenant_session
 from treenail.db.sealed import sealed_column
+from treenail.testing import make_tables
 
 OLD, NEW = (f"{n}:{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2))
 SECRET = "s" * 40
@@ -28,8 +29,7 @@ class Chest(Identified, Tenanted, Model):
 
 @pytest.fixture(scope="module", autouse=True)
 def _tables(app):
-    with app.app_context():
-        Model.metadata.create_all(db.engine, [Chest.__table__])
+    make_tables(app, Chest)
 
 
 @pytest.fixture

@@ -13,13 +13,14 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 from treenail import idempotency
 from treenail.contributions import ResourceType
-from treenail.db import Identified, Model, Tenanted, db, session, system_session, tenant_session
+from treenail.db import Identified, Model, Tenanted, session, system_session, tenant_session
 from treenail.errors import Conflict
 from treenail.idempotency import IdempotencyKey, PersonalIdempotencyKey
 from treenail.ids import uuid7
 from treenail.models import Membership
 from treenail.plugin import Plugin, hookimpl
 from treenail.schemas import Schema, Text
+from treenail.testing import make_tables
 from treenail.testing.callers import make_person, make_tenant
 from treenail.web import endpoint, permission
 
@@ -92,8 +93,7 @@ def environ():
 
 @pytest.fixture(scope="module", autouse=True)
 def _tables(app):
-    with app.app_context():
-        Model.metadata.create_all(db.engine, [Log.__table__])
+    make_tables(app, Log)
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ class Mailbox:
         self.messages: list[EmailMessage] = []
         self.recipients: list[list[str]] = []
         self.refusals = 0
+        self.answer = "451 try again"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         parsed = email.message_from_bytes(envelope.content, policy=email.policy.default)
@@ -30,7 +31,7 @@ class Mailbox:
         self.recipients.append(envelope.rcpt_tos)
         if self.refusals:
             self.refusals -= 1
-            return "451 try again"
+            return self.answer
         return "250 OK"
 
 
@@ -110,11 +111,32 @@ def test_a_retry_carries_the_same_message_id(app, send, run_tasks, box):
     assert len({message["Message-ID"] for message in box.messages}) == 1
 
 
+def test_a_server_that_is_away_for_two_days_gets_it_after(app, send, run_tasks, box):
+    box.refusals = 16  # tries in 5 s, 60 s, 10 min, 1 h, then every 4 h
+    send()
+    for _ in range(17):
+        run_tasks()
+        _due_now(app)
+    assert len(box.messages) == 17
+    assert run_tasks() == 0
+
+
+@pytest.mark.parametrize("answer", ["550 no such mailbox", "451 try again"])
+def test_only_what_is_refused_for_good_is_given_up(app, send, run_tasks, box, answer: str):
+    box.refusals, box.answer = 1, answer
+    send()
+    for _ in range(2):
+        run_tasks()
+        _due_now(app)
+    assert len(box.messages) == (1 if answer.startswith("5") else 2)
+
+
 def test_a_delivery_tried_again_after_it_went_out_sends_nothing(app, send, run_tasks, box):
     send()
     run_tasks()
     with app.app_context(), system_session("test") as session:
-        session.execute(update(DeliveryRow).values(status="pending"))
+        done = update(DeliveryRow).where(DeliveryRow.status == "done")
+        session.execute(done.values(status="pending"))
     _due_now(app)
     run_tasks()
     assert len(box.messages) == 1

@@ -94,3 +94,10 @@ def test_the_page_may_load_nothing_from_elsewhere(odd: Client):
 def test_only_the_pages_own_assets_are_served(odd: Client):
     for name in ("index.html", "swagger-ui.js.map", "..", "oauth2-redirect.html"):
         assert odd.get(f"/docs/{name}").status == 404
+
+
+def test_a_deployment_may_keep_its_description_to_itself(build):
+    shy = Client(build(api_docs="off"))
+    for path in ("/openapi.json", "/docs", "/docs/start.js"):
+        assert shy.get(path).status == 404
+    assert shy.get("//healthz").status == 200

@@ -6,6 +6,7 @@ products, or in an earlier guard of ours. Each is run as one tenant against anot
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +28,17 @@ from sqlalchemy import (
     inspect,
     literal,
     literal_column,
+    or_,
     select,
     table,
     text,
+    true,
     union,
     union_all,
     update,
 )
-from sqlalchemy.exc import IntegrityError, InternalError, OperationalError
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.orm import (
     Bundle,
     Mapped,
@@ -62,10 +66,11 @@ from treenail.db import (
     uuid_type,
 )
 from treenail.db.engines import NestedWrite
-from treenail.db.guard import TenancyError
+from treenail.db.guard import TenancyError, own_rows
 from treenail.db.upsert import upsert
 from treenail.ids import uuid7
 from treenail.models import Tenant
+from treenail.testing import make_tables
 
 
 class Beam(Identified, Tenanted, Model):
@@ -105,8 +110,7 @@ class World:
 
 @pytest.fixture(scope="module", autouse=True)
 def _tables(app):
-    with app.app_context():
-        Model.metadata.create_all(db.engine, [Beam.__table__, Peg.__table__, Notice.__table__])
+    make_tables(app, Beam, Peg, Notice)
 
 
 @pytest.fixture
@@ -266,6 +270,37 @@ OWN: dict[str, Form] = {
     "delete a global by a subquery": lambda s, w: s.execute(
         delete(Notice).where(Notice.text.in_(select(Beam.name)))
     ),
+    "core": lambda s, w: s.execute(select(s.core(Beam).c.name)).all(),
+    "core, all columns": lambda s, w: s.execute(select(s.core(Beam))).all(),
+    "core by foreign id": lambda s, w: s.execute(
+        select(s.core(Beam).c.name).where(s.core(Beam).c.id.in_([w.foreign_beam, w.own_beam]))
+    ).all(),
+    "core on the foreign tenant": lambda s, w: s.execute(
+        select((b := s.core(Beam)).c.name).where(or_(b.c.tenant_id == w.foreign, true()))
+    ).all(),
+    "core aliased": lambda s, w: s.execute(select(s.core(Beam).alias().c.name)).all(),
+    "core joined": lambda s, w: s.execute(
+        select((b := s.core(Beam)).c.name, (p := s.core(Peg)).c.name).join(p, p.c.id != b.c.id)
+    ).all(),
+    "core beside a model": lambda s, w: s.execute(
+        select(Peg.name, (b := s.core(Beam)).c.name).join(b, b.c.id != Peg.id)
+    ).all(),
+    "core in a union": lambda s, w: s.execute(
+        union(select(s.core(Beam).c.name), select(s.core(Peg).c.name))
+    ).all(),
+    "core in a subquery": lambda s, w: s.execute(
+        select(select(func.max(s.core(Beam).c.name).label("n")).subquery().c.n)
+    ).all(),
+    "core in a model's criterion": lambda s, w: s.execute(
+        select(Peg.name).where(Peg.beam_id.in_(select(s.core(Beam).c.id)))
+    ).all(),
+    "update by core": lambda s, w: s.execute(
+        update(Beam).where(Beam.id.in_(select(s.core(Peg).c.beam_id))).values(name="mine")
+    ),
+    "update from core": lambda s, w: s.execute(
+        update(Peg).where(Peg.id != (b := s.core(Beam)).c.id, b.c.name != "").values(name=b.c.name)
+    ),
+    "core for update": lambda s, w: s.execute(select(s.core(Beam).c.name).with_for_update()).all(),
     "query delete": lambda s, w: s.query(Peg).delete(),
 }
 
@@ -317,6 +352,37 @@ REFUSED: dict[str, Form] = {
     ),
     "ddl": lambda s, w: s.execute(
         DDL("CREATE TABLE joinery_copies AS SELECT * FROM joinery_beams")
+    ),
+    "core of another tenant": lambda s, w: s.execute(select(own_rows(Beam, w.foreign).c.name)),
+    "core with a bare table beside": lambda s, w: s.execute(
+        select(s.core(Beam).c.name, beams.c.name)
+    ),
+    "core with a bare table joined": lambda s, w: s.execute(
+        select(b := s.core(Beam)).join(beams, beams.c.id != b.c.id)
+    ),
+    "core with a bare subquery": lambda s, w: s.execute(
+        select((b := s.core(Beam)).c.name).where(b.c.id.in_(select(beams.c.id)))
+    ),
+    "core united with a bare table": lambda s, w: s.execute(
+        union(select(s.core(Beam).c.name), select(beams.c.name))
+    ),
+    "core taken apart": lambda s, w: s.execute(s.core(Beam).element.where(text("1=1) OR (1=1"))),
+    "core with text": lambda s, w: s.execute(select(s.core(Beam)).where(text("1=1 OR 1=1"))),
+    "core of a global": lambda s, w: s.execute(select(s.core(Notice).c.text)),
+    "core update from core": lambda s, w: s.execute(
+        beams.update().where(beams.c.id.in_(select(s.core(Beam).c.id))).values(name="mine")
+    ),
+    "insert from core": lambda s, w: s.execute(
+        insert(Beam).from_select(["id", "tenant_id", "name"], select(s.core(Beam)))
+    ),
+    "function that runs text": _all(
+        select(func.query_to_xml("SELECT * FROM joinery_beams", True, True, ""))
+    ),
+    "function that rebinds": _all(
+        lambda w: select(func.pg_catalog.SET_CONFIG("app.tenant", w.foreign, True))
+    ),
+    "function that runs text in from": _all(
+        select(func.ts_stat("SELECT to_tsvector(name) FROM joinery_beams").table_valued("word"))
     ),
     "function alone": lambda s, w: s.scalar(func.max(Beam.name)),
     "function over a subquery": lambda s, w: s.scalar(
@@ -426,6 +492,40 @@ REFUSED: dict[str, Form] = {
     "a key taken over": lambda s, w: s.merge(Beam(id=w.foreign_beam, name="mine")),
 }
 
+XML = text("SELECT query_to_xml('SELECT * FROM joinery_beams', true, true, '')")
+
+PAST_THE_GUARD: dict[str, Form] = {
+    "a select": lambda c, w: c.execute(select(beams)).all(),
+    "a select by the foreign id": lambda c, w: c.execute(
+        select(beams).where(beams.c.id.in_([w.foreign_beam, w.own_beam]))
+    ).all(),
+    "text": lambda c, w: c.execute(text("SELECT * FROM joinery_beams")).all(),
+    "the driver": lambda c, w: c.exec_driver_sql("TABLE joinery_beams").all(),
+    "a function that runs text": lambda c, w: c.execute(XML).all(),
+    "a copy": lambda c, w: _copied(c.connection),
+    "an update": lambda c, w: c.execute(beams.update().values(name="mine").returning(beams)).all(),
+    "a delete": lambda c, w: c.execute(pegs.delete().returning(pegs)).all(),
+    "an insert for another": lambda c, w: c.execute(
+        beams.insert().values(id=uuid7(), tenant_id=w.foreign, name="mine")
+    ),
+    "a move to another": lambda c, w: c.execute(
+        beams.update().values(tenant_id=w.foreign).returning(beams)
+    ).all(),
+    "a key taken over": lambda c, w: c.execute(
+        postgresql.insert(beams)
+        .values(id=w.foreign_beam, tenant_id=w.own, name="mine")
+        .on_conflict_do_update(index_elements=["id"], set_={"name": "mine"})
+    ),
+}
+"""Run on a connection, where no guard looks. On SQLite they leak; PostgreSQL's row-level
+security (wall 4) stops them, unless the text itself says to be another tenant."""
+
+CONNECTIONS: dict[str, Callable[[Any], Any]] = {
+    "of the transaction": lambda s: nullcontext(s.get_transaction().connection(None)),
+    "of the bind": lambda s: s.get_bind().begin(),
+    "of the engine": lambda s: db.engine.begin(),
+}
+
 REFUSALS = (TenancyError, IntegrityError)
 """Refused by the guard, or by the composite keys (wall 3)."""
 
@@ -449,6 +549,38 @@ def test_a_form_is_refused(app, world: World, name: str):
     with pytest.raises(REFUSALS), app.app_context(), tenant_session(world.own) as session:
         REFUSED[name](session, world)
     assert [_digest(app, tenant) for tenant in (world.own, world.foreign)] == before
+
+
+@pytest.mark.parametrize("taken", CONNECTIONS)
+@pytest.mark.parametrize("name", PAST_THE_GUARD)
+def test_postgresql_gives_a_connection_only_own_rows(app, world: World, name: str, taken: str):
+    if not _is_postgresql(app):
+        return  # the three other walls are all there is
+    before = _digest(app, world.foreign)
+    given = ""
+    with (
+        app.app_context(),
+        suppress(ProgrammingError),  # of a row that is another's
+        tenant_session(world.own) as session,
+        CONNECTIONS[taken](session) as connection,
+    ):
+        given = repr(PAST_THE_GUARD[name](connection, world))
+    assert "SECRET" not in given
+    assert world.foreign not in given
+    writes_foreign = name.startswith(("an insert", "a move", "a key"))
+    bound = taken == "of the transaction"
+    assert ("mine" in given) == (bound and not writes_foreign)
+    assert _digest(app, world.foreign) == before
+
+
+def _copied(driver: Any) -> bytes:
+    with driver.cursor().copy("COPY joinery_beams TO STDOUT") as rows:
+        return b"".join(map(bytes, rows))
+
+
+def _is_postgresql(app) -> bool:
+    with app.app_context():
+        return db.engine.dialect.name == "postgresql"
 
 
 def _pegs(session: Session, load: Any) -> list[str]:

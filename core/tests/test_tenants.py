@@ -99,3 +99,33 @@ def test_a_plugin_knows_further_roles_and_refuses_changes(tenant: TestTenant):
     assert tenant.owner.patch(path, {"role": "mason"}).json["role"] == "mason"
     assert tenant.owner.patch(path, {"role": "member"}).json["permission"] == "wall:build"
     assert tenant.owner.delete(path).json["permission"] == "wall:build"
+
+
+def test_an_owner_deletes_a_tenant_for_good(tenant: TestTenant, captured_events):
+    bob = tenant.member()
+    assert tenant.owner.delete(f"/tenants/{tenant.id}").status == 204
+    assert tenant.owner.get(f"/tenants/{tenant.id}").status == 404
+    assert bob.get("/me").status == 404  # the tenant it names
+    assert bob.get("/me", headers={"X-Tenant-Id": bob.tenant_id}).status == 404
+    [event] = captured_events("tenant.deleted")
+    assert (event.tenant_id, event.subject, event.actor_id) == (
+        None,
+        tenant.id,
+        tenant.owner.user_id,
+    )
+    assert event.data == {"tenantId": tenant.id, "name": "Ash & Oak"}
+
+
+def test_only_an_owner_deletes_a_tenant(tenant: TestTenant, other_tenant: TestTenant):
+    assert tenant.member("admin").delete(f"/tenants/{tenant.id}").status in (403, 404)
+    assert other_tenant.owner.delete(f"/tenants/{tenant.id}").status == 404
+    assert tenant.owner.get(f"/tenants/{tenant.id}").status == 200
+
+
+def test_a_deletion_sent_again_with_its_key_finds_nothing(tenant: TestTenant, count_queries):
+    key = {"Idempotency-Key": "one"}
+    with count_queries() as statements:
+        assert tenant.owner.delete(f"/tenants/{tenant.id}", headers=key).status == 204
+    # In which order a row of the tenant would be added and the tenant deleted, nobody says.
+    assert "INSERT INTO core_idempotency_keys" not in "".join(statements)
+    assert tenant.owner.delete(f"/tenants/{tenant.id}", headers=key).status == 404

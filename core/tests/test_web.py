@@ -14,6 +14,7 @@ from treenail.errors import Conflict, TooLarge, Unavailable
 from treenail.ids import uuid7
 from treenail.plugin import Plugin, hookimpl
 from treenail.schemas import Schema, Text
+from treenail.testing import make_tables
 from treenail.testing.callers import make_person, make_tenant
 from treenail.web import (
     Page,
@@ -130,8 +131,7 @@ def environ():
 
 @pytest.fixture(scope="module", autouse=True)
 def _tables(app):
-    with app.app_context():
-        Model.metadata.create_all(db.engine, [Item.__table__])
+    make_tables(app, Item)
 
 
 def is_problem(answer: Any, status: int, code: str) -> dict[str, Any]:

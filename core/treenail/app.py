@@ -1,6 +1,7 @@
 """The application factory: settings, plugins, database, faces, in this order."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from treenail.core import Core
 from treenail.db import base, db, engines
 from treenail.deliveries import backlog
 from treenail.errors import ConfigurationError
+from treenail.migrate import rls
 from treenail.platform import Platform
 from treenail.plugin import Plugin
 from treenail.tasks import Hints
@@ -43,6 +45,15 @@ class OrjsonProvider(JSONProvider):
         return Response(orjson.dumps(document), mimetype="application/json")
 
 
+class Application(Flask):
+    """Flask; which functions are coroutines is found out once, not on every request."""
+
+    @cache  # noqa: B019  the application lives as long as the process
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, to be called as a plain one."""
+        return super().ensure_sync(func)
+
+
 def create_app(
     environ: Mapping[str, str] | None = None,
     plugins: Mapping[str, type[Plugin]] | None = None,
@@ -60,7 +71,7 @@ def create_app(
     logs.configure(loaded.settings.log_level)
     for failure in loaded.failures:
         log.error("plugin_left_out", plugin=failure.plugin, reason=str(failure))
-    app = Flask("treenail", static_folder=None)
+    app = Application("treenail", static_folder=None)
     app.json = OrjsonProvider(app)
     app.config |= engines.configuration(loaded.settings)
     app.config["MAX_CONTENT_LENGTH"] = loaded.settings.max_body_bytes
@@ -73,12 +84,15 @@ def create_app(
     app.extensions["treenail.keyring"] = platform.keyring
     with app.app_context():
         engines.prepare(db.engine, loaded.settings)
-        migrate.check_scripts(loaded)
-        if check_database:
-            migrate.check(loaded)
-        _check_models()
-        platform.validate()
-        db.engine.dispose()  # a connection must not be shared with a process forked later
+        try:
+            migrate.check_scripts(loaded)
+            if check_database:
+                migrate.check(loaded)
+                rls.check(db.engine, loaded.settings)
+            _check_models()
+            platform.validate()
+        finally:
+            db.engine.dispose()  # a connection must not be shared with a process forked later
     app.extensions["treenail.hints"] = Hints(app, loaded.settings)
     app.extensions[metrics.EXTENSION] = metrics.Metrics()
     about = "Events on their way to a subscriber."

@@ -10,4 +10,6 @@ def utcnow() -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """The moment as ``2026-11-20T06:34:00.123Z``."""
+    if moment.tzinfo is UTC:
+        return moment.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -166,9 +166,33 @@ class HealthCheck:
 
 @dataclass(frozen=True)
 class Provisioning:
-    """A tenant being made whole, in one transaction; steps may run again for another owner."""
+    """A tenant being made whole, in one transaction; steps may run again for another owner.
+
+    ``password_hash`` is what `hash_password` made of the password that came with the owner.
+    """
 
     session: Session
     tenant: Tenant
     owner: User
-    password: str | None = field(default=None, repr=False)
+    password_hash: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Purged:
+    """A plugin whose data is about to go, and the names by which others know what it brought.
+
+    Both sets are empty when its distribution isn't there to tell.
+    """
+
+    plugin: str
+    resource_types: frozenset[str] = frozenset()
+    event_types: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Rows that a purged plugin would leave behind in a table that isn't its own."""
+
+    about: str
+    model: type[Any]
+    where: ColumnElement[bool]

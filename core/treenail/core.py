@@ -6,8 +6,18 @@ from flask import Blueprint
 from sqlalchemy import true
 
 from treenail import idempotency, mail
-from treenail.contributions import EventType, PeriodicTask, ResourceType, Rule, Subscription
+from treenail.contributions import (
+    EventType,
+    Leftover,
+    PeriodicTask,
+    Purged,
+    ResourceType,
+    Rule,
+    Subscription,
+)
+from treenail.deliveries import leftovers
 from treenail.models import OWNER, Tenant
+from treenail.periodic import PeriodicRun
 from treenail.plugin import Plugin, hookimpl
 from treenail.principal import Principal
 from treenail.tenants import routes
@@ -44,6 +54,7 @@ class Core(Plugin):
         member = {"userId": EXAMPLE_ID, "role": "member"}
         return [
             EventType("tenant.created", TenantEvent, "A tenant was made.", tenant),
+            EventType("tenant.deleted", TenantEvent, "A tenant is gone, with all it had.", tenant),
             EventType("member.joined", MemberEvent, "Somebody became a member.", member),
             EventType("member.changed", MemberEvent, "A membership was changed.", member),
             EventType("member.removed", MemberEvent, "A membership ended.", member),
@@ -53,7 +64,7 @@ class Core(Plugin):
     @hookimpl
     def subscriptions(self) -> Sequence[Subscription]:
         """Sending what the outbox holds."""
-        return [Subscription("mail", (mail.QUEUED,), mail.deliver)]
+        return [mail.subscription()]
 
     @hookimpl
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
@@ -67,3 +78,10 @@ class Core(Plugin):
         """A tenant's owner may do everything in it, also without rbac."""
         if principal.is_owner:
             yield Rule("allow", true(), "owner of the tenant")
+
+    @hookimpl
+    def leftovers(self, purged: Purged) -> Iterable[Leftover]:
+        """Its events, what was on the way to it, and the times of its periodic tasks."""
+        yield from leftovers.leftovers(purged)
+        own = PeriodicRun.name.startswith(f"{purged.plugin}.", autoescape=True)
+        yield Leftover("times of its periodic tasks", PeriodicRun, own)

@@ -7,7 +7,7 @@ would forget them.)
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, cast
 
 from marshmallow import ValidationError
 from sqlalchemy import ForeignKey, Index, String
@@ -17,6 +17,15 @@ from treenail import platform, trace
 from treenail.clock import utcnow
 from treenail.contributions import Event
 from treenail.db import Global, Identified, Model, TenantSession, uuid_type
+from treenail.schemas import shared
+
+
+class Puts(Protocol):
+    """Sessions of Treenail, which is all there are."""
+
+    def put(self, made: Any) -> Any:
+        """Insert a new object now."""
+
 
 HINTED = "treenail_hinted"
 
@@ -25,6 +34,7 @@ class OutboxEvent(Identified, Global, Model):
     """An event as stored; relayed once its deliveries exist."""
 
     __tablename__ = "core_events"
+    __tenant_column__ = "tenant_id"
     type: Mapped[str] = mapped_column(String(120))
     version: Mapped[int]
     tenant_id: Mapped[str | None] = mapped_column(
@@ -67,29 +77,34 @@ def emit(
     *,
     subject: str | None = None,
     tenant_id: str | None = None,
+    outlives_tenant: bool = False,
 ) -> str:
     """Write an event into the caller's transaction; returns its id.
 
-    In a tenant's session the tenant is that session's. Raises `ValueError` for a type
+    In a tenant's session the tenant is that session's, unless the event ``outlives_tenant``:
+    then it is nobody's, as a tenant's events go with it. Raises `ValueError` for a type
     nobody declared or data that doesn't fit its schema: both are programming errors.
     """
     kind = platform.current().event_types.get(name)
     if kind is None:
         raise ValueError(f"no plugin declares the event type {name}")
     try:
-        stored = kind.schema().dump(kind.schema().load(dict(data)))
+        schema = shared(kind.schema)
+        stored = schema.dump(schema.load(dict(data)))
     except ValidationError as error:
         raise ValueError(f"{name}: {error}") from None
+    if isinstance(session, TenantSession):
+        tenant_id = None if outlives_tenant else session.tenant_id
     cause = trace.current()
     event = OutboxEvent(
         type=name,
         version=kind.version,
-        tenant_id=session.tenant_id if isinstance(session, TenantSession) else tenant_id,
+        tenant_id=tenant_id,
         actor_id=cause.actor_id,
         subject=subject,
         data=stored,
         request_id=cause.request_id,
     )
-    session.add(event)
+    cast(Puts, session).put(event)
     session.info[HINTED] = True
     return event.id

@@ -14,12 +14,15 @@ from sqlalchemy.orm import Session
 from treenail.contributions import (
     EventType,
     HealthCheck,
+    Leftover,
     PeriodicTask,
     Provisioning,
+    Purged,
     ResourceType,
     Rule,
     Subscription,
 )
+from treenail.db import TenantSession
 from treenail.principal import Identity, Principal
 
 NAMESPACE = "treenail"
@@ -98,11 +101,14 @@ class PluginSpec:
         """Reasons to allow or deny the permission on resources of the type.
 
         An allow must match and no deny may. Check, list and explanation all come from here.
+        Asked once for as long as the principal stays equal, so the answer comes from the
+        arguments alone: what else may change is looked up by the rule's condition, and the
+        present moment is ``bindparam("now", callable_=utcnow, type_=Timestamp)``.
         """
 
     @hookspec
     def check_role_change(
-        self, session: Session, principal: Principal, old: str | None, new: str | None
+        self, session: TenantSession, principal: Principal, old: str | None, new: str | None
     ) -> bool | None:
         """Whether a member can have the new role in the tenant, which the core may not know.
 
@@ -114,6 +120,14 @@ class PluginSpec:
     # Step: called in dependency order, each in a savepoint of the one transaction. When one
     # raises, all is rolled back and the caller told which step it was.
 
+    @hookspec(firstresult=True)
+    def hash_password(self, password: str, about: Sequence[str]) -> str | None:
+        """What may be kept of a new owner's password; ``about`` is their e-mail and name.
+
+        Called before the transaction of `provision_tenant`, which gets the hash: hashing is
+        slow. None to leave it to others; raises `treenail.errors.Invalid` for a bad one.
+        """
+
     @hookspec
     def provision_tenant(self, provisioning: Provisioning) -> None:
         """Add what this plugin keeps for a tenant and its owner; harmless when run again."""
@@ -123,3 +137,12 @@ class PluginSpec:
         self, session: Session, principal: Principal
     ) -> Mapping[str, Any]:
         """Further members of the ``user`` that ``GET /me`` answers."""
+
+    @hookspec
+    def leftovers(self, purged: Purged) -> Iterable[Leftover]:  # type: ignore[empty-body]
+        """Rows of the core's tables, or of this plugin's, that are nothing without ``purged``.
+
+        Asked of every enabled plugin, and of the one that goes. They are shown by the dry
+        run and deleted in the purge's transaction, in the order given; when one raises,
+        nothing is purged.
+        """

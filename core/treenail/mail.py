@@ -19,15 +19,19 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from treenail import mail_templates, platform
 from treenail.clock import utcnow
-from treenail.contributions import Delivery, EventType
+from treenail.contributions import Delivery, Event, EventType, Policy, Subscription, Target
 from treenail.db import Global, Identified, Model, Sealed, system_session
 from treenail.db.sealed import sealed_column
+from treenail.deliveries import Abandon
 from treenail.events import emit
 from treenail.schemas import Id, Schema
 from treenail.settings import CoreSettings
 
 QUEUED = "mail.queued"
 TIMEOUT = 20
+PATIENCE = Policy(schedule=(5, 60, 600, 3600, *[4 * 3600] * 18))
+"""Three days: RFC 5321 (4.5.4.1) asks for more than an hour or two, and a worker that is killed
+in the middle of a try costs one of them."""
 ONE_ADDRESS = re.compile(r"[^\s\0,;:<>()\"@]+@[^\s\0,;:<>()\"@]+")
 
 
@@ -101,8 +105,20 @@ def link(path: str) -> str:
     return f"{base.rstrip('/')}{path}"
 
 
+def subscription() -> Subscription:
+    """What sends the messages."""
+    return Subscription("mail", (QUEUED,), deliver, _target)
+
+
+def _target(event: Event) -> tuple[Target]:
+    return (Target(policy=PATIENCE),)
+
+
 def deliver(delivery: Delivery) -> None:
-    """The subscriber: hand the message to the SMTP server, or write it to a file."""
+    """The subscriber: hand the message to the SMTP server, or write it to a file.
+
+    Raises `Abandon` when the server refuses this message, or its recipient, for good.
+    """
     settings = platform.current().settings
     with system_session("mail", read_only=True) as session:
         mail = session.get(Mail, delivery.event.data["mailId"])
@@ -144,7 +160,21 @@ def _send(message: EmailMessage, url: str) -> None:
             client.starttls(context=context)
         if parts.username:
             client.login(unquote(parts.username), unquote(parts.password or ""))
+        _hand_over(client, message)
+
+
+def _hand_over(client: smtplib.SMTP, message: EmailMessage) -> None:
+    """RFC 5321, 4.2.1: what is answered with 5yz is not to be repeated as it is."""
+    try:
         client.send_message(message)
+    except smtplib.SMTPRecipientsRefused as error:
+        if all(code >= 500 for code, _ in error.recipients.values()):
+            raise Abandon(f"{error}") from error
+        raise
+    except smtplib.SMTPDataError as error:
+        if error.smtp_code >= 500:
+            raise Abandon(f"{error}") from error
+        raise
 
 
 def _write(message: EmailMessage, settings: CoreSettings, mail_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import structlog
 from flask import Flask
@@ -50,8 +51,13 @@ class Metrics(Collector):
         """Count a request by the template of its route; None where there is no such address."""
         route = route or "unmatched"
         method = method if method in METHODS else "other"
-        self.requests.labels(route, method, str(status)).inc()
-        self.seconds.labels(route, method).observe(seconds)
+        answered, took = self._of(route, method, status)
+        answered.inc()
+        took.observe(seconds)
+
+    @lru_cache(maxsize=4096)  # noqa: B019  as long-lived as the application
+    def _of(self, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+        return self.requests.labels(route, method, str(status)), self.seconds.labels(route, method)
 
     def collect(self) -> Iterator[Metric]:
         """Read what is watched; what fails is logged and left out."""

@@ -35,6 +35,7 @@ class Tenant(Identified, Global, Model):
     """An organisation; everything a customer has belongs to one."""
 
     __tablename__ = "core_tenants"
+    __tenant_column__ = "id"
     name: Mapped[str] = mapped_column(String(200))
     kind: Mapped[str] = mapped_column(String(20), default="customer")
     plan: Mapped[str] = mapped_column(String(40), default="free")

@@ -1,13 +1,14 @@
 """The running platform: settings, plugins and what they contribute, looked up by name."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import current_app
 from jinja2 import Environment
+from sqlalchemy.util import LRUCache
 
 from treenail import mail_templates
 from treenail.contributions import EventType, PeriodicTask, ResourceType, Subscription
@@ -15,6 +16,8 @@ from treenail.crypto import KeyRing, parse_key_ring
 from treenail.errors import ConfigurationError
 from treenail.registry import Registry
 from treenail.settings import CoreSettings
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -71,6 +74,17 @@ class Platform:
         folders = [p.mail_templates() for p in reversed(self.registry.plugins.values())]
         folders.insert(0, Path(own) if own else None)
         return mail_templates.environment(folder for folder in folders if folder)
+
+    @cached_property
+    def _kept(self) -> Any:
+        return LRUCache(4096)
+
+    def keep(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What is made once for the key, and again when it was long not asked for."""
+        found: T | None = self._kept.get(key)
+        if found is None:
+            found = self._kept[key] = make()
+        return found
 
     def validate(self) -> None:
         """Compute everything once, so that a clash stops the start and not a request."""

@@ -1,7 +1,6 @@
 """Who is calling: an identity proven by a credential, and the principal it makes in a tenant."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from treenail.clock import utcnow
@@ -36,7 +35,6 @@ class Principal:
     spaces: tuple[str, ...] = ()
     tenant_kind: str | None = None
     authenticated_at: datetime | None = None
-    extra: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def is_owner(self) -> bool:

@@ -21,12 +21,26 @@ class StepFailed(Problem):
         self.plugin = plugin
 
 
-def provision(session: Session, tenant: Tenant, owner: User, password: str | None = None) -> None:
+def hash_password(password: str, *about: str) -> str | None:
+    """What may be kept of an owner's password; None where no plugin keeps passwords.
+
+    ``about`` is the person's e-mail and name. Called before the transaction: a hash takes a
+    quarter of a second, and on SQLite every other writer would wait for it. Raises `Invalid`
+    for a password that is refused.
+    """
+    hook = platform.current().registry.hooks.hook.hash_password
+    made: str | None = hook(password=password, about=about)
+    return made
+
+
+def provision(
+    session: Session, tenant: Tenant, owner: User, password_hash: str | None = None
+) -> None:
     """Run the steps in dependency order, each in a savepoint.
 
     Raises `StepFailed`, or the step's own `Problem`.
     """
-    provisioning = Provisioning(session, tenant, owner, password)
+    provisioning = Provisioning(session, tenant, owner, password_hash)
     for plugin, step in platform.current().registry.implementations("provision_tenant"):
         try:
             with session.begin_nested():

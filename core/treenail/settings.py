@@ -118,10 +118,16 @@ class CoreSettings(Section):
         "in production missing secrets stop the start",
     )
     database_url: str = setting(
-        Address("sqlite", "postgresql+psycopg"), "", "SQLite or postgresql+psycopg", secret=True
+        Address("sqlite", "postgresql+psycopg"),
+        "",
+        "SQLite or postgresql+psycopg, the app's role",
+        secret=True,
     )
     migration_database_url: str = setting(
-        Address("sqlite", "postgresql+psycopg"), "", "the owner's role", secret=True
+        Address("sqlite", "postgresql+psycopg"),
+        "",
+        "PostgreSQL: the role that owns the tables",
+        secret=True,
     )
     redis_url: str = setting(
         Address("redis", "rediss", "unix"), "", "absent: embedded", secret=True
@@ -150,6 +156,7 @@ class CoreSettings(Section):
     metrics_token: str = setting(
         fields.Str(validate=validate.Length(16)), "", "opens /metrics to others", secret=True
     )
+    api_docs: bool = setting(Switch(), True, "whether /docs and /openapi.json are there")
     log_level: str = setting(
         fields.Str(validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
         "INFO",

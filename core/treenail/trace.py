@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
 
 
@@ -31,6 +31,16 @@ def tracing(trace: Trace) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def begin(trace: Trace) -> Token[Trace]:
+    """Run what follows for this cause; `end` it with the token."""
+    return _current.set(trace)
+
+
+def end(token: Token[Trace]) -> None:
+    """Run for whatever it was before."""
+    _current.reset(token)
 
 
 def identify(actor_id: str, tenant_id: str | None) -> None:

@@ -9,8 +9,9 @@ from sqlalchemy import select
 from treenail import migrate, platform
 from treenail.db import system_session, tenant_session
 from treenail.errors import Problem
-from treenail.models import OWNER, Tenant, User
-from treenail.provisioning import provision
+from treenail.ids import uuid7
+from treenail.models import OWNER, Tenant
+from treenail.provisioning import hash_password, provision
 from treenail.tenants import services
 
 
@@ -38,15 +39,14 @@ def create(email: str, name: str, password: str | None) -> None:
 
 
 def _create(email: str, name: str, password: str) -> str:
-    with system_session("create operator") as session:
-        tenant_id = session.scalar(select(Tenant.id).where(Tenant.kind == "provider"))
+    hashed = hash_password(password, email, name)
+    with system_session("find operators", read_only=True) as across:
+        tenant_id = across.scalar(select(Tenant.id).where(Tenant.kind == "provider"))
+    with tenant_session(tenant_id or uuid7()) as session:  # person and tenant, or neither
         user = services.find_user(session, email) or services.create_user(session, email, name)
-        user_id = user.id
-    if tenant_id is None:
-        made = services.create_tenant(user_id, "Operators", kind="provider", password=password)
-        return made.id
-    with tenant_session(tenant_id) as session:
-        services.join(session, user_id, OWNER)
-        tenant, user = session.get_one(Tenant, tenant_id), session.get_one(User, user_id)
-        provision(session, tenant, user, password)
+        if tenant_id is None:
+            made = services.found(session, user, "Operators", kind="provider", password_hash=hashed)
+            return made.id
+        services.join(session, user.id, OWNER)
+        provision(session, session.get_one(Tenant, tenant_id), user, hashed)
     return tenant_id

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, MetaData, Table, event
 from sqlalchemy.orm import (
@@ -28,6 +28,8 @@ CONVENTION = {
 
 tenanted_tables: dict[str, Table] = {}
 """Tables whose rows belong to tenants, by name: a table can be spoken of without its `Table`."""
+walled_tables: dict[str, str] = {}
+"""The column that says whose a row is, by table: those with row-level security (wall 4)."""
 
 
 class Model(DeclarativeBase):
@@ -47,11 +49,19 @@ class Identified:
 
 
 class Global:
-    """A model whose rows belong to no tenant."""
+    """A model whose rows belong to no tenant.
+
+    Where a row still tells of one tenant (the tenant itself, an event), ``__tenant_column__``
+    names the column that says which: PostgreSQL then shows the row to nobody else.
+    """
+
+    __tenant_column__: ClassVar[str | None] = None
 
 
 class Tenanted:
     """A model whose rows each belong to one tenant; sessions see only their own."""
+
+    __tenant_column__: ClassVar[str | None] = "tenant_id"
 
     @declared_attr
     def tenant_id(cls) -> Mapped[str]:  # noqa: N805  called on the class
@@ -80,8 +90,11 @@ def _give_identity(target: Model, args: tuple[Any, ...], kwargs: dict[str, Any])
 
 @event.listens_for(Mapper, "after_mapper_constructed")
 def _mark_table(mapper: Mapper[Any], cls: type[Any]) -> None:
-    if isinstance(mapper.local_table, Table) and issubclass(cls, Tenanted):
-        tenanted_tables[mapper.local_table.name] = mapper.local_table
+    table = mapper.local_table
+    if isinstance(table, Table) and issubclass(cls, Tenanted):
+        tenanted_tables[table.name] = table
+    if isinstance(table, Table) and (column := getattr(cls, "__tenant_column__", None)):
+        walled_tables[table.name] = column
 
 
 def unmarked_models() -> Iterator[type[Any]]:

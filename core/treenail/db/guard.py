@@ -5,22 +5,49 @@ where it would have been harmless. SQLAlchemy's ``with_loader_criteria`` alone l
 statement forms through; what it can't reach is refused here.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import FromClause, Join, Select, TableClause, TextClause, inspect
+from sqlalchemy import (
+    FromClause,
+    Join,
+    Select,
+    Subquery,
+    TableClause,
+    TextClause,
+    bindparam,
+    inspect,
+    select,
+)
 from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, with_loader_criteria
 from sqlalchemy.orm.context import FromStatement
-from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import Insert, Update, UpdateBase
 from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import AliasedReturnsRows, SelectBase
 
 from treenail.db.base import Tenanted, tenanted_tables
+from treenail.db.types import uuid_type
 
 HARMLESS = {"*", "1"}
 """Literal columns that SQLAlchemy writes itself, in ``exists`` and ``any``."""
+
+RUNS_TEXT = re.compile(
+    r"(set_config|ts_stat|ts_rewrite|dblink\w*|(query|table|cursor|schema|database)_to_xml\w*"
+    r"|load_extension|fts3_tokenizer)$",
+    re.IGNORECASE,
+)
+"""Functions of the databases that run SQL given as text, or say whose a transaction is."""
+TENANT = "treenail_tenant"
+_OPEN = with_loader_criteria(
+    Tenanted,
+    # The name in full: SQLAlchemy wraps what a lambda takes from around it.
+    lambda cls: cls.tenant_id == bindparam("treenail_tenant", type_=uuid_type()),
+    include_aliases=True,
+)
 
 
 class TenancyError(Exception):
@@ -34,7 +61,7 @@ def scope(state: ORMExecuteState, tenant_id: str) -> None:
         _refuse_unscoped_write(state, statement)
     reached = state.is_orm_statement and not isinstance(statement, Insert)
     for root in _strangers(state):
-        for element in visitors.iterate(root):
+        for element in _elements(root, tenant_id):
             _refuse_unscoped(element)
             if element is not statement and isinstance(element, UpdateBase):
                 raise TenancyError("a write inside another statement is not scoped")
@@ -52,6 +79,47 @@ def _criterion(tenant_id: str) -> LoaderCriteriaOption:
     return with_loader_criteria(
         Tenanted, lambda cls: cls.tenant_id == tenant_id, include_aliases=True
     )
+
+
+_own_rows: WeakKeyDictionary[Subquery, str] = WeakKeyDictionary()
+
+
+@lru_cache(maxsize=1024)
+def own_rows(model: type[Any], tenant_id: str) -> Subquery:
+    """A model's table as it is to a tenant: the criterion is inside, where nothing widens it.
+
+    A statement made of it needs no criterion more, so it is spared the ORM's compiler. The
+    databases flatten it: the same indexes are used.
+    """
+    if not issubclass(model, Tenanted):
+        raise TenancyError(f"{model.__name__} is not tenant-owned; select its table")
+    table = inspect(model).local_table
+    rows = select(table).where(table.c.tenant_id == tenant_id).subquery(f"own_{table.name}")
+    _own_rows[rows] = tenant_id
+    return rows
+
+
+def _elements(root: Any, tenant_id: str | None) -> Iterator[Any]:
+    """Everything a statement is made of, but the inside of the tenant's own rows."""
+    parts = [root]
+    while parts:
+        part = parts.pop()
+        if tenant_id and isinstance(part, Subquery) and _own_rows.get(part) == tenant_id:
+            continue
+        yield part
+        parts += part.get_children()
+
+
+def scoped(statement: Select[Any]) -> Select[Any]:
+    """The select with the criterion of whichever tenant ``TENANT`` is bound to; or refused."""
+    orm = statement._propagate_attrs.get("compile_state_plugin") == "orm"
+    if not (isinstance(statement, Select) and orm):
+        raise TenancyError("only a select from a model is scoped")
+    for element in _elements(statement, None):
+        _refuse_unscoped(element)
+        if isinstance(element, UpdateBase):
+            raise TenancyError("a write inside another statement is not scoped")
+    return statement.options(_OPEN)
 
 
 def assert_owned(objects: Iterable[object], tenant_id: str) -> None:
@@ -138,6 +206,8 @@ def _refuse_unscoped(element: Any) -> None:
         for source in _sources(element):
             if _tenanted(source) and not _is_entity(source):
                 raise TenancyError("a bare table is not scoped; select its model")
+    if isinstance(element, FunctionElement) and RUNS_TEXT.match(getattr(element, "name", "")):
+        raise TenancyError(f"the function {element.name} can't be scoped")
     if isinstance(element, BinaryExpression) and "(" in getattr(element.operator, "opstring", ""):
         raise TenancyError("textual SQL can't be scoped")
     if isinstance(element, ColumnClause):

@@ -6,18 +6,22 @@ resolved out of a membership; it is never bound again.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from flask import g
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy import Connection, Engine, Subquery, event
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
-from treenail.db import guard
+from treenail.db import guard, inserts, reads, rls
 from treenail.db.base import Model
 from treenail.db.engines import reading
 from treenail.db.guard import TenancyError
+from treenail.db.plans import Plan, Row, Runs
+from treenail.db.reads import TenantReads
+
+T = TypeVar("T")
 
 
 class TenantSession(FlaskSession):
@@ -43,11 +47,58 @@ class TenantSession(FlaskSession):
         bind = super().get_bind(*args, **kwargs)
         return reading(bind) if self.read_only and isinstance(bind, Engine) else bind
 
+    def core(self, model: type[Any]) -> Subquery:
+        """The tenant's rows of a model, for selects at the speed of SQLAlchemy's Core::
+
+            beams = session.core(Beam)
+            session.execute(select(beams.c.name).where(beams.c.length > 3))
+
+        Of rows, not objects; what is written is written through models. Raises `TenancyError`
+        for a model that no tenant owns: that one's table can be selected as it is.
+        """
+        rows: Any = guard.own_rows  # whose cache mypy thinks no class could be a key of
+        return cast(Subquery, rows(model, self.tenant_id))
+
     def connection(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refused, like every other way around the statements and objects that are scoped."""
         raise TenancyError("a connection knows no tenant")
 
     bulk_save_objects = bulk_insert_mappings = bulk_update_mappings = connection
+
+    def rows(self, plan: Plan, **values: Any) -> list[Row]:
+        """What a plan finds of the tenant's; sees what this session has written."""
+        if self.read_only:
+            return TenantReads(self.tenant_id).rows(plan, **values)
+        values[guard.TENANT] = self.tenant_id
+        self._autoflush()
+        return reads.run_on(super().connection(), plan, guard.scoped, values)
+
+    def put(self, made: T) -> T:
+        """Insert a new object now, past the unit of work, which then doesn't know it.
+
+        For rows that are written all the time; what was added before is flushed first.
+        """
+        if self.read_only:
+            raise TenancyError("a request that only reads can't write")
+        guard.assert_owned([made], self.tenant_id)
+        self._autoflush()
+        inserts.put(super().connection(), made)
+        return made
+
+
+class SystemSession(Session):
+    """A session across tenants; its transactions say that they are the system's."""
+
+    def rows(self, plan: Plan, **values: Any) -> list[Row]:
+        """What a plan finds; sees what this session has written."""
+        self._autoflush()
+        return reads.run_on(self.connection(), plan, reads.unscoped, values)
+
+    def put(self, made: T) -> T:
+        """Insert a new object now, past the unit of work, which then doesn't know it."""
+        self._autoflush()
+        inserts.put(self.connection(), made)
+        return made
 
 
 db = SQLAlchemy(model_class=Model, session_options={"class_": TenantSession})
@@ -59,6 +110,20 @@ def _scope(state: ORMExecuteState) -> None:
     if session.read_only and (state.is_insert or state.is_update or state.is_delete):
         raise TenancyError("a request that only reads can't write")
     guard.scope(state, session.tenant_id)
+
+
+@event.listens_for(TenantSession, "after_begin")
+def _bind(session: TenantSession, transaction: SessionTransaction, connection: Connection) -> None:
+    if not transaction.nested:
+        rls.bind(connection, session.tenant_id)
+
+
+@event.listens_for(SystemSession, "after_begin")
+def _bind_system(
+    session: SystemSession, transaction: SessionTransaction, connection: Connection
+) -> None:
+    if not transaction.nested:
+        rls.bind(connection, rls.SYSTEM)
 
 
 @event.listens_for(TenantSession, "before_attach")
@@ -87,6 +152,12 @@ def session() -> TenantSession:
     return cast(TenantSession, db.session())
 
 
+def plans() -> Runs:
+    """Who runs plans for the request: where it only reads, no session is made for them."""
+    tenant_id, read_only = g.tenant_binding
+    return TenantReads(tenant_id) if read_only else session()
+
+
 @contextmanager
 def tenant_session(tenant_id: str, *, read_only: bool = False) -> Iterator[TenantSession]:
     """A transaction of its own for one tenant: committed at the end, rolled back on an error."""
@@ -95,14 +166,14 @@ def tenant_session(tenant_id: str, *, read_only: bool = False) -> Iterator[Tenan
 
 
 @contextmanager
-def system_session(reason: str, *, read_only: bool = False) -> Iterator[Session]:
+def system_session(reason: str, *, read_only: bool = False) -> Iterator[SystemSession]:
     """A transaction across tenants, for what has a reason to: relays, log-in, sweeps.
 
     Committed at the end, rolled back on an error.
     """
     engine = reading(db.engine) if read_only else db.engine
     with (
-        Session(engine, info={"reason": reason}, expire_on_commit=False) as session,
+        SystemSession(engine, info={"reason": reason}, expire_on_commit=False) as session,
         session.begin(),
     ):
         yield session

@@ -5,6 +5,7 @@ all the others; with a version table each, a plugin comes and goes alone. Order 
 plugins is that of their dependencies.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from alembic.script import ScriptDirectory
 from flask import Flask, g
 from flask_migrate import Migrate
 from sqlalchemy import Engine, inspect
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from treenail.db.sessions import db
 from treenail.errors import ConfigurationError
@@ -71,7 +72,7 @@ def check(registry: Registry) -> None:
     try:
         present = present_revisions(db.engine)
     except OperationalError as error:
-        raise ConfigurationError(f"the database doesn't answer: {_first_line(error)}") from None
+        raise ConfigurationError(f"the database doesn't answer: {first_line(error)}") from None
     for name, plugin in list(registry.plugins.items()):
         wanted = head(plugin)
         if name in registry.plugins and wanted and present.get(name) != wanted:
@@ -91,6 +92,17 @@ def head(plugin: Plugin) -> str | None:
     return ScriptDirectory(DIRECTORY, version_locations=[str(folder)]).get_current_head()
 
 
+def owner_of(name: str, plugins: Iterable[str]) -> str | None:
+    """Whose table (or function) it is, by its name: the longest plugin name that fits.
+
+    ``sync_extra_rings`` is sync_extra's where there is such a plugin, else sync's.
+    """
+    if name.startswith(VERSION_TABLE):
+        return None
+    fitting = [plugin for plugin in plugins if name.startswith(f"{plugin}_")]
+    return max(fitting, key=len, default=None)
+
+
 def present_revisions(engine: Engine) -> dict[str, str]:
     """The revision in the database of every plugin that ever left one."""
     found: dict[str, str] = {}
@@ -104,7 +116,8 @@ def present_revisions(engine: Engine) -> dict[str, str]:
     return {name: revision for name, revision in found.items() if revision}
 
 
-def _first_line(error: OperationalError) -> str:
+def first_line(error: DBAPIError) -> str:
+    """What the database said, without the statement."""
     return str(error.orig).partition("\n")[0]
 
 

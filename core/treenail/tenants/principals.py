@@ -1,47 +1,63 @@
 """From an identity to a principal: which tenant, which role, which space."""
 
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from treenail import platform
+from treenail.db import Plan, Row, Runs
 from treenail.errors import NotFound, Unauthenticated
 from treenail.models import OWNER, SPACES, Activation, Membership, Tenant, User
 from treenail.principal import Identity, Principal
 
+MEMBERSHIPS = Plan(
+    lambda: (
+        select(
+            User.email,
+            User.name,
+            Membership.role,
+            Membership.spaces,
+            Membership.tenant_id.label("tenant_id"),
+            Tenant.kind,
+            Activation.tenant_id.label("active_id"),
+            Activation.space,
+        )
+        .select_from(User)
+        .outerjoin(Membership, Membership.user_id == User.id)
+        .outerjoin(Tenant, Tenant.id == Membership.tenant_id)
+        .outerjoin(Activation, Activation.session_id == bindparam("session_id"))
+        .where(User.id == bindparam("user_id"))
+        .order_by(Membership.id)
+    )
+)
+"""A person with every tenant they belong to, and the one their session works in."""
 
-def resolve(session: Session, identity: Identity, wanted: str | None = None) -> Principal:
+
+def resolve(session: Runs, identity: Identity, wanted: str | None = None) -> Principal:
     """The principal in the tenant wanted, activated, or the only one; else in no tenant.
 
-    Takes a system session. Raises `Unauthenticated` when the person is gone, `NotFound` for
-    a tenant they are not a member of.
+    Takes what sees all tenants. Raises `Unauthenticated` when the person is gone, `NotFound`
+    for a tenant they are not a member of.
     """
-    user = session.get(User, identity.user_id)
-    if user is None:
+    rows = session.rows(MEMBERSHIPS, user_id=identity.user_id, session_id=identity.session_id)
+    if not rows:
         raise Unauthenticated()
-    rows = session.execute(
-        select(Membership, Tenant)
-        .join(Tenant, Tenant.id == Membership.tenant_id)
-        .where(Membership.user_id == user.id)
-        .order_by(Membership.id)
-    ).all()
-    activation = session.get(Activation, identity.session_id)
-    active = wanted or (activation.tenant_id if activation else None)
-    chosen = next((row for row in rows if row[1].id == active), None)
+    active = wanted or rows[0].active_id
+    chosen = next((row for row in rows if active and row.tenant_id == active), None)
     if chosen is None and wanted:
         raise NotFound()
-    if chosen is None and len(rows) == 1:
+    if chosen is None and len(rows) == 1 and rows[0].tenant_id:
         chosen = rows[0]
-    if chosen is None:
-        return Principal(
-            user.id,
-            identity.session_id,
-            user.email,
-            user.name,
-            authenticated_at=identity.authenticated_at,
-        )
-    return _in_tenant(user, identity, *chosen, activation)
+    person = Principal(
+        identity.user_id,
+        identity.session_id,
+        rows[0].email,
+        rows[0].name,
+        authenticated_at=identity.authenticated_at,
+    )
+    return _in_tenant(person, chosen) if chosen else person
 
 
 def describe(session: Session, principal: Principal) -> dict[str, Any]:
@@ -65,27 +81,17 @@ def describe(session: Session, principal: Principal) -> dict[str, Any]:
     return user
 
 
-def _in_tenant(
-    user: User,
-    identity: Identity,
-    membership: Membership,
-    tenant: Tenant,
-    activation: Activation | None,
-) -> Principal:
-    spaces = SPACES[tenant.kind] if membership.role == OWNER else membership.spaces
-    active = activation.space if activation and activation.tenant_id == tenant.id else None
+def _in_tenant(person: Principal, row: Row) -> Principal:
+    spaces = SPACES[row.kind] if row.role == OWNER else row.spaces
+    active = row.space if row.active_id == row.tenant_id else None
     space = active if active in spaces else None
     if space is None and spaces:
         space = "client" if "client" in spaces else spaces[0]
-    return Principal(
-        user_id=user.id,
-        session_id=identity.session_id,
-        email=user.email,
-        name=user.name,
-        tenant_id=tenant.id,
-        role=membership.role,
+    return replace(
+        person,
+        tenant_id=row.tenant_id,
+        role=row.role,
         space=space,
         spaces=tuple(spaces),
-        tenant_kind=tenant.kind,
-        authenticated_at=identity.authenticated_at,
+        tenant_kind=row.kind,
     )

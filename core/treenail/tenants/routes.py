@@ -22,6 +22,7 @@ from treenail.web import (
     PageRequest,
     authenticated,
     endpoint,
+    fresh,
     paginate,
     permission,
     principal,
@@ -59,6 +60,13 @@ def create_tenant(body: dict[str, Any]) -> Tenant:
 def show_tenant(tenant_id: str) -> Tenant:
     """One tenant."""
     return session().get_one(Tenant, tenant_id)
+
+
+@blueprint.delete("/tenants/<id:tenant_id>")
+@endpoint(fresh(permission("tenant:delete", of="tenant_id")))
+def delete_tenant(tenant_id: str) -> None:
+    """Delete a tenant with everything in it, for good."""
+    services.delete_tenant(session())
 
 
 @blueprint.post("/tenants/<id:tenant_id>/activate")

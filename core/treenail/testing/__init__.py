@@ -7,6 +7,7 @@ share one session.
 """
 
 from treenail.testing.callers import Answer, Caller, Client, TestTenant
+from treenail.testing.databases import make_tables
 from treenail.testing.server import LiveServer
 
-__all__ = ["Answer", "Caller", "Client", "LiveServer", "TestTenant"]
+__all__ = ["Answer", "Caller", "Client", "LiveServer", "TestTenant", "make_tables"]

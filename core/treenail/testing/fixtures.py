@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from email import message_from_bytes
 from email.policy import SMTP
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from sqlalchemy import event, select
 from treenail import migrate
 from treenail.app import create_app
 from treenail.contributions import Event
-from treenail.db import db, system_session
+from treenail.db import db, engines, system_session
 from treenail.deliveries import drain
 from treenail.events import OutboxEvent
 from treenail.ids import uuid7
@@ -63,11 +64,17 @@ def deployment(
     plugins: dict[str, type[Plugin]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, str]:
-    """Settings of a fresh deployment: its own folder and a migrated database."""
+    """Settings of a fresh deployment: its own folder and a migrated database.
+
+    With ``TREENAIL_TEST_PAST=module:function`` the database has a past: the function is
+    given its settings before it is migrated.
+    """
     data = tmp_path_factory.mktemp("data")
     own = {"TREENAIL_DATA": str(data), "TREENAIL_LOG_LEVEL": "WARNING", **environ}
 
     def run_migrations(settings: Mapping[str, str]) -> None:
+        if past := os.environ.get("TREENAIL_TEST_PAST"):
+            resolve_name(past)(settings)
         app = create_app({**own, **settings}, plugins, check_database=False)
         with app.app_context():
             migrate.upgrade(app.extensions["treenail"].registry)
@@ -167,11 +174,13 @@ def count_queries(app: Flask) -> Callable[[], AbstractContextManager[list[str]]]
             statements.append(statement)
 
         with app.app_context():
-            engine = db.engine
-        event.listen(engine, "before_cursor_execute", note)
+            watched = engines.all_of(db.engine)
+        for engine in watched:
+            event.listen(engine, "before_cursor_execute", note)
         try:
             yield statements
         finally:
-            event.remove(engine, "before_cursor_execute", note)
+            for engine in watched:
+                event.remove(engine, "before_cursor_execute", note)
 
     return counting

@@ -2,8 +2,8 @@
 
 from treenail.web.access import authenticated, fresh, limited, permission, public
 from treenail.web.caller import principal
-from treenail.web.endpoint import endpoint
-from treenail.web.pages import Order, Page, PageRequest, paginate
+from treenail.web.endpoint import endpoint, target
+from treenail.web.pages import Order, Page, PageRequest, paginate, paginate_rows
 
 __all__ = [
     "Order",
@@ -14,7 +14,9 @@ __all__ = [
     "fresh",
     "limited",
     "paginate",
+    "paginate_rows",
     "permission",
     "principal",
     "public",
+    "target",
 ]

@@ -7,7 +7,7 @@ from flask import request
 from marshmallow import ValidationError
 
 from treenail.errors import BadRequest, Invalid, UnsupportedMediaType
-from treenail.schemas import Schema
+from treenail.schemas import Schema, shared
 
 MAX_DEPTH = 100
 
@@ -33,7 +33,9 @@ def json_body(schema: type[Schema]) -> dict[str, Any]:
 
 def query(schema: type[Schema], partial_of: type[Schema] | None = None) -> dict[str, Any]:
     """The query string, loaded; parameters of the other schema are that one's to judge."""
-    others = {field.data_key for field in partial_of().fields.values()} if partial_of else set()
+    others = (
+        {field.data_key for field in shared(partial_of).fields.values()} if partial_of else set()
+    )
     return _load(schema, {k: v for k, v in request.args.items() if k not in others})
 
 
@@ -41,7 +43,7 @@ def _load(schema: type[Schema], document: dict[str, Any]) -> dict[str, Any]:
     if bad := _unstorable(document):
         raise Invalid(bad)
     try:
-        loaded: dict[str, Any] = schema().load(document)
+        loaded: dict[str, Any] = shared(schema).load(document)
     except ValidationError as error:
         raise Invalid(error.normalized_messages()) from None  # type: ignore[no-untyped-call]
     return loaded

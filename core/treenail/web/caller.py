@@ -4,7 +4,7 @@ import structlog
 from flask import g, request
 
 from treenail import platform, trace
-from treenail.db import system_session
+from treenail.db import SystemReads
 from treenail.errors import BadRequest, Conflict, Problem, Unauthenticated
 from treenail.ids import is_id
 from treenail.principal import Identity, Principal
@@ -41,10 +41,10 @@ def resolve(identity: Identity, tenant_id: str | None = None) -> Principal:
     """The principal in the tenant asked for, activated, or the only one.
 
     Without a membership to go by, a principal in no tenant. Raises `NotFound` for a tenant
-    the person is not a member of. Runs on a system session, before any tenant is bound.
+    the person is not a member of. Reads across tenants, before any is bound.
     """
-    with system_session("resolve principal", read_only=True) as session:
-        found = principals.resolve(session, identity, tenant_id or _header())
+    reads = SystemReads("resolve principal")
+    found = principals.resolve(reads, identity, tenant_id or _header())
     g.principal = found
     trace.identify(found.user_id, found.tenant_id)
     return found

@@ -8,18 +8,19 @@ commit, answer. Sent again with the same ``Idempotency-Key``, it ends at "may th
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import update_wrapper
+from functools import cached_property, update_wrapper
 from typing import Any
 
-from flask import Response, request
+from flask import Response, g, request
 from sqlalchemy import inspect
 
 from treenail import idempotency, permissions
-from treenail.db import bind_tenant, db
+from treenail.db import Row, bind_tenant, db, plans, session
+from treenail.db.reads import reader
 from treenail.errors import NotFound
 from treenail.idempotency import Use
 from treenail.principal import Identity, require_fresh
-from treenail.schemas import Schema
+from treenail.schemas import Schema, shared
 from treenail.web import body as bodies
 from treenail.web import caller, etags, limits, once
 from treenail.web.access import Access
@@ -35,7 +36,7 @@ class Nothing(Response):
     default_mimetype = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Endpoint:
     """A view with what it declares; callable as a Flask view function."""
 
@@ -49,17 +50,29 @@ class Endpoint:
 
     def __call__(self, **arguments: Any) -> Any:
         """Answer a request; raises `treenail.errors.Problem`."""
-        with ExitStack() as stack:
-            use = self._admit(arguments, stack)
-            if use and (replayed := once.replay(use)):
-                return replayed
-            if "If-Match" in request.headers and request.method not in READS:
-                _require_match(arguments)
-            answer = self._respond(self.view(**self._input(arguments)))
-            if use:
-                answer = once.keep(use, answer)
-            self._commit()
-            return answer
+        g.reader = reads = reader()
+        try:
+            with ExitStack() as stack:
+                return self._answer(arguments, stack)
+        finally:
+            reads.close()
+            del g.reader
+
+    def _answer(self, arguments: dict[str, Any], stack: ExitStack) -> Any:
+        use = self._admit(arguments, stack)
+        if use and (replayed := once.replay(use)):
+            return replayed
+        writes = self._writes
+        if "If-Match" in request.headers and request.method not in READS:
+            _require_match(arguments)
+        answer = self._respond(self.view(**self._input(arguments)))
+        if use:
+            answer = once.keep(use, answer)
+        if writes:
+            db.session.commit()
+        elif db.session.registry.has():
+            db.session.flush()  # refused, where a reading view changed something
+        return answer
 
     def _input(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if self.paged:
@@ -91,11 +104,14 @@ class Endpoint:
         tenant_id = caller.require_tenant(found).tenant_id
         use = once.use_of(found, tenant_id)
         _hold(use, stack)  # before the transaction: on SQLite that would wait for the first
-        bind_tenant(tenant_id or "", read_only=request.method in READS)
+        writes = self._writes
+        bind_tenant(tenant_id or "", read_only=not writes)
+        if writes:
+            g.reader.close()  # from here on the transaction's own connection will do
         try:
-            permissions.authorize(db.session(), found, self.access.permission, target)
+            g.target = permissions.authorize(plans(), found, self.access.permission, target)
         except NotFound:
-            decision = permissions.check(db.session(), found, self.access.permission, target)
+            decision = permissions.check(plans(), found, self.access.permission, target)
             if decision.exists or not (use and once.removed(use)):
                 raise
         return use
@@ -106,16 +122,16 @@ class Endpoint:
         status = self.status
         if isinstance(result, tuple):
             result, status = result
-        if self.access.kind == "permission":
+        if self._writes:
             db.session.flush()
-        schema = self.answers()
+        schema = shared(self.answers)
         if isinstance(result, Page):
             items = schema.dump(result.items, many=True)
             return {"items": items, "nextCursor": result.next_cursor}, status
         document = schema.dump(result)
         return etags.answer(document, status) if self.tagged else (document, status)
 
-    @property
+    @cached_property
     def tagged(self) -> bool:
         """Whether its answers carry an entity tag."""
         return self.answers is not None and not self.paged and etags.is_tagged(self.answers)
@@ -125,11 +141,29 @@ class Endpoint:
         row = self.view(**arguments)
         if inspect(row, raiseerr=False) is not None:
             db.session.refresh(row, with_for_update={"key_share": True})
-        return self.answers().dump(row) if self.answers else None
+        elif isinstance(row, Row):
+            self._hold_target(arguments.get(self.access.of or ""))
+            row = self.view(**arguments)
+        return shared(self.answers).dump(row) if self.answers else None
 
-    def _commit(self) -> None:
-        if self.access.kind == "permission":
-            db.session.commit()
+    def _hold_target(self, target: str | None) -> None:
+        """Read what the permission is about once more, and let nobody change it meanwhile."""
+        kind = permissions.resource_type_of(self.access.permission)
+        if kind.model is not None and target is not None:
+            db.session.get(kind.model, target, with_for_update={"key_share": True})
+        g.target = permissions.authorize(
+            session(), caller.principal(), self.access.permission, target
+        )
+
+    @property
+    def _writes(self) -> bool:
+        return self.access.kind == "permission" and request.method not in READS
+
+
+def target() -> Row:
+    """The resource the request's permission was checked on, as it is (but what is binary)."""
+    found: Row = g.target
+    return found
 
 
 def _require_match(arguments: dict[str, Any]) -> None:

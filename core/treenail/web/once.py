@@ -11,6 +11,7 @@ from treenail import idempotency
 from treenail.db import session, system_session
 from treenail.errors import BadRequest
 from treenail.idempotency import Use
+from treenail.models import Tenant
 from treenail.principal import Principal
 
 HEADER = "Idempotency-Key"
@@ -59,7 +60,9 @@ def keep(use: Use, answer: object) -> Response:
     headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
     kept = idempotency.Answer(response.status_code, headers, response.get_data())
     if use.tenant_id:
-        idempotency.keep(session(), use, kept)
+        # With the tenant itself its keys go: nobody is left who could ask again.
+        if not any(isinstance(gone, Tenant) for gone in session().deleted):
+            idempotency.keep(session(), use, kept)
         return response
     try:
         with system_session("idempotency key of a person") as across:

@@ -102,6 +102,7 @@ def show_metrics() -> Response:
 @endpoint(public, status=200)
 def describe() -> dict[str, Any]:
     """This API as OpenAPI 3.1."""
+    _require_docs()
     made: dict[str, Any] = current_app.extensions.setdefault(DESCRIPTION, {})
     if not made:
         made |= openapi.document(current_app, version("treenail-core"))
@@ -112,6 +113,7 @@ def describe() -> dict[str, Any]:
 @endpoint(public, status=200)
 def docs() -> Response:
     """This API, to be browsed; works offline."""
+    _require_docs()
     return Response(PAGE, content_type="text/html", headers={"Content-Security-Policy": POLICY})
 
 
@@ -119,6 +121,7 @@ def docs() -> Response:
 @endpoint(public, status=200)
 def docs_asset(name: str) -> Response:
     """A part of the page that shows this API."""
+    _require_docs()
     if name == "start.js":
         return Response(START, content_type="text/javascript")
     if name not in SHOWN:
@@ -146,6 +149,11 @@ def plugins() -> dict[str, Any]:
     if not principal().is_operator:
         raise PermissionDenied("operations:read")
     return {"items": inventory.plugins(platform.current().registry)}
+
+
+def _require_docs() -> None:
+    if not platform.current().settings.api_docs:
+        raise NotFound()
 
 
 def _check(check: Callable[[], None], name: str, failures: list[str], fatal: bool = False) -> None:

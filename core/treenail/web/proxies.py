@@ -92,6 +92,7 @@ def _last(said: dict[str, str], name: str) -> str:
     return said.get(name, "").rpartition(",")[2].strip()
 
 
+@lru_cache(maxsize=1024)
 def _parse(text: str) -> Address | None:
     """An address, with or without a port; one of version 4 in the clothes of 6 is of 4."""
     if found := PORT.match(text):

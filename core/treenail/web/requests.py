@@ -2,30 +2,51 @@
 
 import re
 import time
-from contextlib import ExitStack
+from collections.abc import Iterable
+from typing import Any
 
-import structlog
 from flask import Flask, Response, current_app, g, request
 
-from treenail import metrics, trace
+from treenail import logs, metrics, trace
 from treenail.ids import is_id, uuid7
 from treenail.logs import SECRET_KEYS
 
 WELL_FORMED = re.compile(r"[A-Za-z0-9._\-]{1,128}")
 LONG = 22  # characters of 128 bits in base64
-HEADERS = {
+SAID = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-HSTS = "max-age=31536000"
-log = structlog.get_logger("treenail.web")
+HEADERS = {name.lower(): (name, value) for name, value in SAID.items()}
+HSTS = "max-age=31536000; includeSubDomains"
+
+
+class Headers:
+    """WSGI middleware: what every answer's headers say, where the answer doesn't itself."""
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer, with the headers."""
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            given = {name.lower() for name, _ in headers}
+            headers += [header for name, header in HEADERS.items() if name not in given]
+            if environ.get("wsgi.url_scheme") == "https":
+                headers.append(("Strict-Transport-Security", HSTS))
+            return start_response(status, headers, *error)
+
+        answer: Iterable[bytes] = self.application(environ, start)
+        return answer
 
 
 def install(app: Flask) -> None:
     """Follow every request of the application."""
+    app.wsgi_app = Headers(app.wsgi_app)  # type: ignore[method-assign]
     app.before_request(_begin)
     app.after_request(_finish)
     app.teardown_request(_end)
@@ -35,28 +56,19 @@ def _begin() -> None:
     given = request.headers.get("X-Request-Id", "")
     request_id = given if WELL_FORMED.fullmatch(given) else uuid7()
     g.started = time.perf_counter()
-    g.tracing = ExitStack()
-    g.tracing.enter_context(trace.tracing(trace.Trace(request_id=request_id)))
+    g.tracing = trace.begin(trace.Trace(request_id=request_id))
 
 
 def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = trace.current().request_id or ""
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    if request.is_secure:
-        response.headers["Strict-Transport-Security"] = HSTS
     seconds = time.perf_counter() - g.started
-    rule = request.url_rule
+    method, rule = request.method, request.url_rule
     if rule is None or not rule.websocket:  # a socket's life is no answer's time
         route = rule.rule if rule else None
-        metrics.of(current_app).observe(route, request.method, response.status_code, seconds)
-    log.info(
-        "request",
-        method=request.method,
-        path=_path(),
-        status=response.status_code,
-        ms=round(seconds * 1000, 2),
-    )
+        metrics.of(current_app).observe(route, method, response.status_code, seconds)
+    if logs.wants_requests():
+        ms = round(seconds * 1000, 2)
+        logs.request(method=method, path=_path(), status=response.status_code, ms=ms)
     return response
 
 
@@ -73,6 +85,6 @@ def _path() -> str:
 
 
 def _end(error: BaseException | None) -> None:
-    stack: ExitStack | None = g.pop("tracing", None)
-    if stack:
-        stack.close()
+    token = g.pop("tracing", None)
+    if token:
+        trace.end(token)

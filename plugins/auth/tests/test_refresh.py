@@ -114,12 +114,23 @@ def test_many_reuses_at_once_end_the_session_once(ann, captured_events):
 
 def test_a_session_expires_for_good_after_thirty_days(ann, captured_events):
     session = ann.session()
-    with after(days=29, hours=23):
-        token = session.refresh().json["refreshToken"]
-        assert session.refresh(token).status == 200
+    token = session.refresh_token
+    for time in ({"days": 13}, {"days": 26}, {"days": 29, "hours": 23}):
+        with after(**time):
+            token = session.refresh(token).json["refreshToken"]
     with after(days=30, seconds=1):
         assert session.refresh(token).code == "unauthenticated"
     assert captured_events("session.ended") == []  # nobody ended it
+
+
+def test_a_session_that_is_not_renewed_for_two_weeks_expires(ann):
+    session = ann.session()
+    with after(days=13):
+        token = session.refresh().json["refreshToken"]
+        pages = session.call("GET", "/me/sessions")
+    assert pages.status == 401  # the access token is long over
+    with after(days=27, seconds=1):
+        assert session.refresh(token).code == "unauthenticated"
 
 
 def test_every_changed_bit_of_a_token_is_noticed(ann):

@@ -9,7 +9,7 @@ from treenail.cli import operators
 from treenail.db import system_session
 from treenail.events import OutboxEvent
 from treenail.ids import uuid7
-from treenail_auth import passwords
+from treenail_auth import credentials
 
 RESETS = ("/auth/password/reset", "/auth/verify-email")
 JSON = {"Content-Type": "application/json"}
@@ -94,7 +94,7 @@ def test_events_hold_no_secret(app, journey):
 
 
 def test_a_failing_step_logs_no_password(app, caplog, monkeypatch):
-    monkeypatch.setattr(passwords, "SLOTS", None)  # hashing fails
+    monkeypatch.setattr(credentials, "Password", None)  # the step fails
     arguments = ["create", "--email", f"{uuid7()}@example.com", "--name", "Olga"]
     result = app.test_cli_runner().invoke(operators.group, [*arguments, "--password", "shibboleth"])
     assert result.exit_code == 1

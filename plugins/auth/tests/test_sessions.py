@@ -153,8 +153,8 @@ def test_sessions_long_over_are_forgotten(app, ann, monkeypatch):
 
     assert left(29) == (5, 1)
     assert left(31) == (1, 0)
-    assert left(59) == (1, 0)
-    assert left(61) == (0, 0)
+    assert left(43) == (1, 0)
+    assert left(45) == (0, 0)
 
 
 def test_the_purge_is_a_periodic_task(app):

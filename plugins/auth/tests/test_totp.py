@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from treenail.clock import utcnow
 from treenail.db import system_session
 from treenail_auth.models import Authenticator, RecoveryCode
+from treenail_auth.testing import Session
 
 
 @pytest.fixture
@@ -59,10 +60,12 @@ def test_another_seed_replaces_a_pending_one(session):
 
 def test_switching_it_on_and_off_is_told(ann, session, mailbox, captured_events):
     other = ann.session()
-    session.enrol()
+    app = session.enrol()
     assert (session.me["totpEnabled"], session.is_alive, other.is_alive) == (True, True, False)
     assert "was added" in mailbox(ann.email)[-1]
+    other = Session(ann.client, **verify(ann, app.recovery_codes[0]).json)
     assert session.call("DELETE", "/me/totp").status == 204
+    assert (session.is_alive, other.is_alive) == (True, False)
     assert "was removed" in mailbox(ann.email)[-1]
     assert "accessToken" in ann.log_in().json
     assert len(captured_events("user.totp_enabled")) == 1
@@ -174,7 +177,8 @@ def test_another_persons_codes_are_no_use(ann, bob, authenticator, later):
 def test_seed_and_codes_are_not_kept_in_the_clear(app, session, ann):
     secret = session.call("POST", "/me/totp").json["secret"]
     with app.app_context(), system_session("test", read_only=True) as found:
-        rows = found.scalars(select(Authenticator)).all()
+        own = Authenticator.user_id == session.user["id"]
+        rows = found.scalars(select(Authenticator).where(own)).all()
         assert [row for row in rows if secret.encode() in row.secret_sealed] == []
         assert secret.encode() in [row.secret for row in rows]
     code = session.enrol().recovery_codes[0].replace("-", "").encode()

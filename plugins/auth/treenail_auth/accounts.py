@@ -8,9 +8,8 @@ from typing import ClassVar
 
 import structlog
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 from treenail import platform, trace
-from treenail.db import system_session
+from treenail.db import SystemSession, system_session
 from treenail.errors import Conflict, Forbidden, Unauthenticated
 from treenail.events import emit
 from treenail.models import email_key
@@ -23,7 +22,6 @@ from treenail_auth import (
     passwords,
     sessions,
     settings,
-    strength,
     throttle,
     tickets,
     tokens,
@@ -58,8 +56,7 @@ def register(email: str, password: str, name: str, invitation: str | None, ip: s
     """
     throttle.count(throttle.counters("register", ip))
     _check_open(email, invitation)
-    strength.check(password, email, name)
-    hashed = passwords.hash_password(password)
+    hashed = credentials.hash_new(password, email, name)
     try:
         _register(email, hashed, name)
     except (Conflict, IntegrityError):
@@ -137,7 +134,9 @@ def _register(email: str, hashed: str, name: str) -> None:
         emit(session, "user.registered", {"userId": user.id}, subject=user.id)
 
 
-def _start(session: Session, user_id: str, amr: list[str], device: sessions.Device) -> LoggedIn:
+def _start(
+    session: SystemSession, user_id: str, amr: list[str], device: sessions.Device
+) -> LoggedIn:
     row = sessions.begin(session, user_id, amr, device)
     person = sessions.workplace(session, user_id, row.id)
     trace.identify(user_id, person.tenant_id)

@@ -7,6 +7,7 @@ writer waiting.
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 from treenail import mail
@@ -18,6 +19,8 @@ from treenail.models import User, email_key
 
 from treenail_auth import emails, passwords, strength, tickets
 from treenail_auth.models import Password
+
+log = structlog.get_logger("treenail.auth")
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,16 @@ def lock(session: Session, known: Known) -> Password:
     return found
 
 
-def set_first(session: Session, user: User, password: str) -> None:
-    """Give a person a password unless they have one; raises `Invalid` for a bad one."""
+def hash_new(password: str, *about: str) -> str:
+    """The hash of a password that somebody wants to have; raises `Invalid` for a bad one."""
+    strength.check(password, *about)
+    return passwords.hash_password(password)
+
+
+def set_first(session: Session, user: User, hashed: str) -> None:
+    """Give a person a password unless they have one."""
     if session.get(Password, user.id) is None:
-        strength.check(password, user.email, user.name)
-        session.add(Password(user_id=user.id, hash=passwords.hash_password(password)))
+        session.add(Password(user_id=user.id, hash=hashed))
 
 
 def replace(session: Session, user: User, hashed: str) -> None:
@@ -65,7 +73,8 @@ def replace(session: Session, user: User, hashed: str) -> None:
 
 
 def wrong() -> Unauthenticated:
-    """The one answer to whatever is wrong with e-mail, password or code."""
+    """The one answer to whatever is wrong with e-mail, password or code; it is logged."""
+    log.warning("authentication_failed")
     return Unauthenticated("E-mail, password or code is wrong.", code="invalid_credentials")
 
 

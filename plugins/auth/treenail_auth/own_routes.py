@@ -69,8 +69,8 @@ def confirm_authenticator(body: dict[str, Any]) -> dict[str, list[str]]:
 @blueprint.delete("/me/totp")
 @endpoint(fresh(authenticated))
 def remove_authenticator() -> None:
-    """Switch the second factor off."""
-    totp.remove(principal().user_id)
+    """Switch the second factor off; ends other sessions."""
+    totp.remove(principal().user_id, principal().session_id)
 
 
 def _shown(row: SessionRow) -> dict[str, Any]:

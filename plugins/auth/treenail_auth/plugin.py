@@ -1,11 +1,19 @@
 """The plugin at a glance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import click
 from flask import Blueprint, Request
 from sqlalchemy.orm import Session
-from treenail.contributions import EventType, PeriodicTask, Provisioning, Subscription
+from treenail.contributions import (
+    EventType,
+    Leftover,
+    PeriodicTask,
+    Provisioning,
+    Purged,
+    Subscription,
+)
 from treenail.errors import Unauthenticated
 from treenail.ids import is_id
 from treenail.models import User
@@ -13,6 +21,7 @@ from treenail.plugin import Plugin, hookimpl
 from treenail.principal import Identity, Principal
 
 from treenail_auth import (
+    commands,
     credentials,
     own_routes,
     resets,
@@ -85,11 +94,15 @@ class Auth(Plugin):
         ]
 
     @hookimpl
+    def commands(self) -> Sequence[click.Command]:
+        """``treenail sessions``."""
+        return [commands.group]
+
+    @hookimpl
     def authenticate(self, request: Request) -> Identity | None:
         """The person whose access token is in ``Authorization: Bearer``."""
-        credential = request.authorization
-        token = credential.token if credential and credential.type == "bearer" else None
-        if token is None or not tokens.is_access_token(token):
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not tokens.is_access_token(token := token.strip()):
             return None
         claims = tokens.read_access_token(token)
         identity = sessions.identify(claims["sid"])
@@ -103,10 +116,16 @@ class Auth(Plugin):
         return sessions.identify(session_id) if is_id(session_id) else None
 
     @hookimpl
+    def hash_password(self, password: str, about: Sequence[str]) -> str:
+        """The hash of a password that is good enough."""
+        return credentials.hash_new(password, *about)
+
+    @hookimpl
     def provision_tenant(self, provisioning: Provisioning) -> None:
         """Give the owner the password that came with the tenant, unless they have one."""
-        if provisioning.password is not None:
-            credentials.set_first(provisioning.session, provisioning.owner, provisioning.password)
+        hashed = provisioning.password_hash
+        if hashed is not None:
+            credentials.set_first(provisioning.session, provisioning.owner, hashed)
 
     @hookimpl
     def describe_principal(self, session: Session, principal: Principal) -> Mapping[str, Any]:
@@ -116,3 +135,8 @@ class Auth(Plugin):
             "emailVerified": user.email_verified_at is not None,
             "totpEnabled": totp.is_on(session, user.id),
         }
+
+    @hookimpl
+    def leftovers(self, purged: Purged) -> Iterable[Leftover]:
+        """Where its sessions were at work."""
+        return sessions.leftovers() if purged.plugin == self.name else ()

@@ -3,15 +3,14 @@
 from typing import Any
 
 from sqlalchemy import update
-from sqlalchemy.orm import Session
 from treenail.clock import utcnow
-from treenail.db import system_session
+from treenail.db import SystemSession, system_session
 from treenail.errors import Conflict, Invalid
 from treenail.ids import is_id
 from treenail.models import User
 from treenail.principal import Principal, require_fresh
 
-from treenail_auth import credentials, emails, passwords, sessions, strength, throttle, totp
+from treenail_auth import credentials, emails, passwords, sessions, throttle, totp
 from treenail_auth.models import SessionRow
 
 PASSWORD_CHANGED = "password_changed"  # noqa: S105  a reason
@@ -28,8 +27,8 @@ def change(person: Principal, ip: str, changes: dict[str, Any]) -> User:
     known = hashed = None
     if "password" in changes:
         known = _check_current(person, ip, changes["current_password"])
-        strength.check(changes["password"], person.email, changes.get("name", person.name))
-        hashed = passwords.hash_password(changes["password"])
+        name = changes.get("name", person.name)
+        hashed = credentials.hash_new(changes["password"], person.email, name)
     with system_session("change profile") as session:
         user = session.get_one(User, person.user_id)
         user.name = changes.get("name", user.name)
@@ -72,7 +71,7 @@ def _check_current(person: Principal, ip: str, password: str) -> credentials.Kno
 
 
 def _replace_password(
-    session: Session, person: Principal, known: credentials.Known, hashed: str
+    session: SystemSession, person: Principal, known: credentials.Known, hashed: str
 ) -> None:
     credentials.lock(session, known)
     credentials.replace(session, session.get_one(User, person.user_id), hashed)

@@ -11,7 +11,7 @@ from treenail.db import system_session
 from treenail.events import emit
 from treenail.models import User
 
-from treenail_auth import credentials, emails, passwords, sessions, strength, tickets
+from treenail_auth import credentials, emails, sessions, tickets
 from treenail_auth.models import Password, Ticket
 
 FORGOTTEN = "password.forgotten"
@@ -44,8 +44,7 @@ def reset(token: str, password: str) -> None:
     """
     with system_session("reset password", read_only=True) as session:
         user = session.get_one(User, tickets.look(session, tickets.RESET, token).user_id)
-    strength.check(password, user.email, user.name)
-    hashed = passwords.hash_password(password)
+    hashed = credentials.hash_new(password, user.email, user.name)
     with system_session("reset password") as session:
         session.get(Password, user.id, with_for_update=True)  # before tickets, as everywhere
         tickets.redeem(session, tickets.RESET, token)

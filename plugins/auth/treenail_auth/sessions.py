@@ -1,25 +1,40 @@
 """Sessions: one row per log-in, read again on each request, so that ending one acts at once."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, String, bindparam, cast, func, select, update
 from treenail import epochs
 from treenail.clock import utcnow
-from treenail.db import system_session
+from treenail.contributions import Leftover
+from treenail.db import Plan, SystemReads, SystemSession, system_session
 from treenail.errors import Unauthenticated
 from treenail.events import emit
+from treenail.models import Activation
 from treenail.principal import Identity, Principal
 from treenail.tenants import principals
 
-from treenail_auth import tokens
+from treenail_auth import settings, tokens
 from treenail_auth.models import SessionRow
 
 LIFETIME = timedelta(days=30)
+"""How long a session lives at most, however often it is renewed."""
+
 GRACE = timedelta(seconds=10)
 """How long the refresh token just used is answered with its successor once more: for the
 client that lost the answer, or whose windows asked together."""
+
+PROOF = Plan(
+    lambda: select(
+        SessionRow.user_id,
+        SessionRow.expires_at,
+        SessionRow.ended_at,
+        SessionRow.auth_time,
+        SessionRow.amr,
+    ).where(SessionRow.id == bindparam("session_id"))
+)
+"""What a session proves, and until when."""
 
 LOGGED_OUT, REVOKED, TOKEN_REUSED = "logged_out", "revoked", "token_reused"
 
@@ -32,14 +47,14 @@ class Device:
     user_agent: str
 
 
-def begin(session: Session, user_id: str, amr: list[str], device: Device) -> SessionRow:
+def begin(session: SystemSession, user_id: str, amr: list[str], device: Device) -> SessionRow:
     """Start a session for somebody who has just proven who they are, by these methods."""
     now = utcnow()
     row = SessionRow(
         user_id=user_id,
         created_at=now,
         last_used_at=now,
-        expires_at=now + LIFETIME,
+        expires_at=_expiry(now, now),
         auth_time=now,
         amr=amr,
         ip=device.ip[:64],
@@ -52,13 +67,13 @@ def begin(session: Session, user_id: str, amr: list[str], device: Device) -> Ses
 
 def identify(session_id: str) -> Identity | None:
     """Whose live session this is; None for no session, `Unauthenticated` for one that is over."""
-    with system_session("authenticate", read_only=True) as session:
-        row = session.get(SessionRow, session_id)
-        if row is None:
-            return None
-        if not row.is_live(utcnow()):
-            raise Unauthenticated("This session has ended.")
-        return Identity(row.user_id, row.id, row.auth_time, tuple(row.amr))
+    found = SystemReads("authenticate").rows(PROOF, session_id=session_id)
+    if not found:
+        return None
+    row = found[0]
+    if row.ended_at is not None or row.expires_at <= utcnow():
+        raise Unauthenticated("This session has ended.")
+    return Identity(row.user_id, session_id, row.auth_time, tuple(row.amr))
 
 
 def refresh(token: str) -> tokens.Pair:
@@ -76,7 +91,7 @@ def refresh(token: str) -> tokens.Pair:
     return pair
 
 
-def end(session: Session, session_id: str, reason: str) -> bool:
+def end(session: SystemSession, session_id: str, reason: str) -> bool:
     """End a session, its tokens with it; whether it was there to be ended."""
     user_id = session.scalar(
         update(SessionRow)
@@ -104,11 +119,10 @@ def end_own(user_id: str, session_id: str, reason: str) -> bool:
         return session_id in ids and end(session, session_id, reason)
 
 
-def end_all(session: Session, user_id: str, reason: str, *, but: str | None = None) -> None:
-    """End a person's live sessions, but perhaps one."""
-    for session_id in session.scalars(own(user_id).with_only_columns(SessionRow.id)).all():
-        if session_id != but:
-            end(session, session_id, reason)
+def end_all(session: SystemSession, user_id: str, reason: str, *, but: str | None = None) -> int:
+    """End a person's live sessions, but perhaps one; returns how many."""
+    ids = session.scalars(own(user_id).with_only_columns(SessionRow.id)).all()
+    return sum(end(session, session_id, reason) for session_id in ids if session_id != but)
 
 
 def own(user_id: str) -> Select[SessionRow]:
@@ -120,12 +134,20 @@ def own(user_id: str) -> Select[SessionRow]:
     )
 
 
-def workplace(session: Session, user_id: str, session_id: str) -> Principal:
+def workplace(session: SystemSession, user_id: str, session_id: str) -> Principal:
     """The person in the tenant, if any, that the session works in."""
     return principals.resolve(session, Identity(user_id, session_id), None)
 
 
-def _rotate(session: Session, session_id: str, counter: int, now: datetime) -> SessionRow | None:
+def _expiry(created_at: datetime, now: datetime) -> datetime:
+    """When a session ends that is not renewed after now."""
+    idle = timedelta(days=settings.current().idle_days)
+    return min(created_at + LIFETIME, now + idle)
+
+
+def _rotate(
+    session: SystemSession, session_id: str, counter: int, now: datetime
+) -> SessionRow | None:
     """The row, moved on by one; None when the token was reused and the session has ended.
 
     One compare-and-swap decides: of many that present the same token one moves the counter,
@@ -145,8 +167,17 @@ def _rotate(session: Session, session_id: str, counter: int, now: datetime) -> S
     row = session.get(SessionRow, session_id)
     if row is None or not row.is_live(now):
         raise Unauthenticated("This session has ended.")
+    if moved:
+        row.expires_at = _expiry(row.created_at, now)
     just_used = row.counter == counter + 1 and now - (row.rotated_at or now) <= GRACE
     if moved or just_used:
         return row
     end(session, session_id, TOKEN_REUSED)
     return None
+
+
+def leftovers() -> Iterator[Leftover]:
+    """What the core remembers of these sessions; ids are stored with and without hyphens."""
+    own = select(func.replace(cast(SessionRow.id, String), "-", ""))
+    remembered = func.replace(Activation.session_id, "-", "").in_(own)
+    yield Leftover("where its sessions were at work", Activation, remembered)

@@ -27,6 +27,11 @@ class AuthSettings(Section):
         "open",
         "who may register: everybody, whoever brings an `invitationToken`, nobody",
     )
+    idle_days: int = setting(
+        fields.Int(validate=validate.Range(1, 30)),
+        14,
+        "days after which a session ends that was not renewed; at most it lives for 30",
+    )
 
 
 def current() -> AuthSettings:

@@ -415,9 +415,9 @@ def _delete_quietly(app: Flask, board: Any) -> None:
 
 
 def count(board: Any, table: Any) -> int:
-    with board.tenant.app.app_context(), db.engine.connect() as connection:
+    with board.tenant.app.app_context(), system_session("test", read_only=True) as session:
         found = select(func.count()).select_from(table)
-        return int(connection.scalar(found.where(table.c.document_id == board.id)) or 0)
+        return int(session.scalar(found.where(table.c.document_id == board.id)) or 0)
 
 
 def test_an_idle_document_is_put_away_and_opens_whole(board, live, eventually):

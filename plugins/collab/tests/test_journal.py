@@ -16,7 +16,7 @@ from flask import Flask
 from pycrdt import Doc, Map, Text
 from sqlalchemy import Engine, event, func, select, text, update
 from treenail.crypto import SealError
-from treenail.db import db
+from treenail.db import db, engines, rls
 from treenail.ids import uuid7
 from treenail.testing import TestTenant
 from treenail_collab.journal import SNAPSHOTS, UPDATES, DatabaseJournal
@@ -117,7 +117,7 @@ def said(journal: DatabaseJournal, document: DocumentKey) -> str:
 
 def rows(engine: Engine, document: DocumentKey) -> list[tuple[int, bytes]]:
     found = select(UPDATES.c.seq, UPDATES.c.data_sealed).order_by(UPDATES.c.seq)
-    with engine.connect() as connection:
+    with rls.transaction(engine, rls.SYSTEM) as connection:
         of = UPDATES.c.document_id == document.document_id
         return [(seq, data) for seq, data in connection.execute(found.where(of))]
 
@@ -128,7 +128,7 @@ def seqs(engine: Engine, document: DocumentKey) -> list[int]:
 
 def snapshots(engine: Engine, document: DocumentKey) -> list[bytes]:
     found = select(SNAPSHOTS.c.data_sealed)
-    with engine.connect() as connection:
+    with rls.transaction(engine, rls.SYSTEM) as connection:
         of = SNAPSHOTS.c.document_id == document.document_id
         return list(connection.scalars(found.where(of)))
 
@@ -356,7 +356,7 @@ def test_a_snapshot_moved_to_another_document_does_not_open(
 
 def _put(engine: Engine, table: Any, document: DocumentKey, values: Any, *where: Any) -> None:
     of = table.c.document_id == document.document_id
-    with engine.begin() as connection:
+    with rls.transaction(engine, rls.SYSTEM) as connection:
         assert connection.execute(update(table).where(of, *where).values(values)).rowcount == 1
 
 
@@ -476,11 +476,13 @@ def test_a_load_sees_all_while_the_log_is_folded_up(make_journal, engine, docume
             if len(asked) == statement:
                 other.compact(document)
 
-    event.listen(engine, "after_cursor_execute", fold)
+    for each in engines.all_of(engine):
+        event.listen(each, "after_cursor_execute", fold)
     try:
         loaded = journal.load(document)
     finally:
-        event.remove(engine, "after_cursor_execute", fold)
+        for each in engines.all_of(engine):
+            event.remove(each, "after_cursor_execute", fold)
     assert str(load_doc(loaded).get("t", type=Text)) == "ab"
     assert seqs(engine, document) == []
 
@@ -554,7 +556,7 @@ def _reaches(doc: Doc[Any], wanted: Doc[Any]) -> bool:
 
 def test_the_log_holds_who_wrote(journal, engine, document):
     journal.append([Entry(document, typed("a")[0], ("ann", "bob"))])
-    with engine.connect() as connection:
+    with rls.transaction(engine, rls.SYSTEM) as connection:
         found = select(UPDATES.c.user_ids, func.length(UPDATES.c.data_sealed))
         row = connection.execute(found.where(UPDATES.c.document_id == document.document_id)).one()
     assert row[0] == ["ann", "bob"]

@@ -1,18 +1,20 @@
 """Appending to the log at the speed of the driver.
 
 The loop commits up to a thousand times a second; SQLAlchemy's Core takes 100 µs for such a
-transaction, of which SQLite needs 16. So the statement is compiled and the types' converters
-are looked up once, and one connection is kept.
+transaction, of which SQLite needs 16. So the statement is compiled once, and one connection
+is kept.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Engine, PoolProxiedConnection, Table, insert
+from sqlalchemy import Engine, PoolProxiedConnection, Table
+from treenail.db import rls
+from treenail.db.inserts import Insert
 
 Row = Mapping[str, Any]
 
@@ -21,20 +23,14 @@ class Appender:
     """Inserts rows into one table, each call a transaction; safe to call from any thread."""
 
     def __init__(self, engine: Engine, table: Table) -> None:
-        dialect = engine.dialect
         self._engine = engine
-        self._compiled = insert(table).compile(dialect=dialect)
-        self._begin = "BEGIN IMMEDIATE" if dialect.name == "sqlite" else None
-        self._converters: dict[str, Callable[[Any], Any]] = {
-            column.name: column.type.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
-            for column in table.columns
-        }
+        self._insert_row = Insert(table, engine.dialect)
         self._connection: PoolProxiedConnection | None = None
         self._lock = threading.Lock()
 
     def append(self, rows: Sequence[Row]) -> None:
         """Insert the rows and commit; when it raises, nothing was inserted."""
-        parameters = [self._parameters(row) for row in rows]
+        parameters = [self._insert_row.parameters(row) for row in rows]
         with self._lock:
             try:
                 self._insert(parameters)
@@ -52,17 +48,12 @@ class Appender:
     def _insert(self, parameters: list[Any]) -> None:
         if self._connection is None:
             self._connection = self._engine.raw_connection()
+        # One commit holds the rows of many tenants.
+        rls.begin(self._connection, rls.SYSTEM)
         cursor = self._connection.cursor()
-        if self._begin:
-            cursor.execute(self._begin)
-        cursor.executemany(str(self._compiled), parameters)
+        cursor.executemany(self._insert_row.sql, parameters)
         self._connection.commit()
         cursor.close()
-
-    def _parameters(self, row: Row) -> Any:
-        converted = {name: convert(row[name]) for name, convert in self._converters.items()}
-        order = self._compiled.positiontup
-        return converted if order is None else [converted[name] for name in order]
 
     def _discard(self) -> None:
         """A connection on which something failed is not used again."""
@@ -73,7 +64,3 @@ class Appender:
                 self._connection.rollback()
             self._connection.invalidate()
             self._connection = None
-
-
-def _as_it_is(value: Any) -> Any:
-    return value

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from treenail.clock import utcnow
 from treenail.crypto import KeyRing
-from treenail.db.engines import reading
+from treenail.db import rls
 from treenail.db.sealed import context
 
 from treenail_collab.appender import Appender
@@ -146,7 +146,7 @@ class DatabaseJournal:
 
     def version(self, document: DocumentKey) -> Version:
         """The document's present version."""
-        with reading(self._engine).begin() as connection:
+        with rls.transaction(self._engine, document.tenant_id, read_only=True) as connection:
             return self._version(connection, document)
 
     # Rows
@@ -172,7 +172,7 @@ class DatabaseJournal:
         """The rows first: PostgreSQL shows each statement what is committed by then, and what a
         compaction between the two takes from the log is in the snapshot.
         """
-        with reading(self._engine).begin() as connection:
+        with rls.transaction(self._engine, document.tenant_id, read_only=True) as connection:
             rows = self._updates(connection, document)
             found = connection.execute(
                 select(SNAPSHOTS.c.seq, SNAPSHOTS.c.data_sealed).where(_of(SNAPSHOTS, document))
@@ -204,7 +204,7 @@ class DatabaseJournal:
     def _replace(self, document: DocumentKey, stored: Stored, folded: Compacted) -> None:
         """Swap snapshot and rows, unless another process or a deletion came first."""
         try:
-            with self._engine.begin() as connection:
+            with rls.transaction(self._engine, document.tenant_id) as connection:
                 if not self._put_snapshot(connection, document, stored, folded.snapshot):
                     return
                 for start in range(0, len(folded.integrated), DELETED_AT_ONCE):

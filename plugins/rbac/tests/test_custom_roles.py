@@ -215,7 +215,7 @@ def test_lists_and_checks_cost_the_same_with_roles_of_ones_own(tenant, place, co
     for number in range(3):
         make(tenant.owner, f"Reader {number}", ["document:read"], "workspace")
         workspace = tenant.owner.post("/workspaces", {"name": "Joinery"}).json["id"]
-        for _ in range(number):
+        for _ in range(number + 1):
             body = {"title": "Roof", "kind": "board"}
             tenant.owner.post(f"/workspaces/{workspace}/documents", body)
         bob = tenant.member()

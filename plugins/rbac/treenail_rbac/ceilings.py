@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from sqlalchemy import Select, false, or_, select
-from sqlalchemy.orm import Session
 from treenail import permissions, platform
+from treenail.db import TenantSession
 from treenail.errors import Invalid, PermissionDenied
 from treenail.models import Tenant
 from treenail.permissions import TENANT
@@ -16,7 +16,7 @@ from treenail_rbac.models import Role
 
 
 def require_fresh_for(
-    session: Session, principal: Principal, role: str, resource_type: str = TENANT
+    session: TenantSession, principal: Principal, role: str, resource_type: str = TENANT
 ) -> None:
     """Raise 403 ``reauthentication_required`` before a powerful role is given.
 
@@ -36,20 +36,20 @@ def require_fresh_to_run(principal: Principal, wanted: Iterable[str]) -> None:
             require_fresh(principal)
 
 
-def check_role(session: Session, resource_type: str, role: str) -> None:
+def check_role(session: TenantSession, resource_type: str, role: str) -> None:
     """Raise `Invalid` for a role that resources of the type don't have."""
     if not exists(session, resource_type, role):
         raise Invalid({"role": ["There is no such role."]})
 
 
-def exists(session: Session, resource_type: str, role: str) -> bool:
+def exists(session: TenantSession, resource_type: str, role: str) -> bool:
     """Whether there is the role, built in or the tenant's own, which can't go meanwhile."""
     if role in platform.current().resource_types[resource_type].roles:
         return True
     return session.scalar(_named(resource_type, role).with_for_update(read=True)) is not None
 
 
-def held_by(session: Session, resource_type: str, role: str) -> frozenset[str]:
+def held_by(session: TenantSession, resource_type: str, role: str) -> frozenset[str]:
     """Everything a role brings on such a resource and on what lies in it."""
     if role in platform.current().resource_types[resource_type].roles:
         return hierarchy.brought(resource_type, role)
@@ -58,7 +58,7 @@ def held_by(session: Session, resource_type: str, role: str) -> frozenset[str]:
 
 
 def check(
-    session: Session, principal: Principal, resource_type: str, resource_id: str, role: str
+    session: TenantSession, principal: Principal, resource_type: str, resource_id: str, role: str
 ) -> None:
     """Raise `PermissionDenied` when the role brings something the principal doesn't hold."""
     wanted = held_by(session, resource_type, role)
@@ -66,7 +66,7 @@ def check(
 
 
 def check_held(
-    session: Session,
+    session: TenantSession,
     principal: Principal,
     resource_type: str,
     resource_id: str,
@@ -91,7 +91,7 @@ def check_held(
 
 
 def _missing_below(
-    session: Session, principal: Principal, level: str, resource_id: str, wanted: list[str]
+    session: TenantSession, principal: Principal, level: str, resource_id: str, wanted: list[str]
 ) -> set[str]:
     """Those not held on everything in the resource, in one query; an owner holds all."""
     if not wanted or principal.is_owner:

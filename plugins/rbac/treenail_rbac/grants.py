@@ -1,12 +1,12 @@
 """Granting and revoking roles on resources, for whichever plugin owns them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, bindparam, delete, false, or_, select
 from treenail import epochs, platform
-from treenail.contributions import ResourceType
-from treenail.db import TenantSession
+from treenail.contributions import Leftover, Purged, ResourceType
+from treenail.db import Plan, Row, Runs, TenantSession
 from treenail.errors import Invalid, NotFound
 from treenail.events import emit
 from treenail.models import Membership
@@ -14,7 +14,7 @@ from treenail.permissions import TENANT
 from treenail.principal import Principal
 
 from treenail_rbac import ceilings, hierarchy, rules
-from treenail_rbac.models import Grant, Role
+from treenail_rbac.models import Grant, Holding, Invitation, Role
 
 
 def grant(
@@ -58,9 +58,7 @@ def give(
         role=role,
         granted_by=granted_by,
     )
-    session.add(made)
-    session.flush()
-    return made
+    return session.put(made)
 
 
 def revoke(
@@ -105,14 +103,14 @@ def on(resource_type: str, resource_id: str) -> Select[Grant]:
 
 
 def roles_on(
-    session: TenantSession, principal: Principal, kind: ResourceType, rows: Sequence[Any]
+    session: Runs, principal: Principal, kind: ResourceType, rows: Sequence[Any]
 ) -> dict[str, str | None]:
     """The principal's strongest role on each row, in one query per level of the chain.
 
     Without a built-in one, a role of the tenant's own that brings something on such a row:
     the nearest.
     """
-    found = _roles(session, principal, kind, rows, hierarchy.decided_on(kind))
+    found = _roles(session, principal, kind, rows, kind)
     return {id_: has.built_in or has.custom for id_, has in found.items()}
 
 
@@ -124,65 +122,87 @@ class _Has(NamedTuple):
 
 
 def _roles(
-    session: TenantSession,
+    session: Runs,
     principal: Principal,
-    kind: ResourceType,
+    level: ResourceType,
     rows: Sequence[Any],
-    wanted: Sequence[str],
+    below: ResourceType,
 ) -> dict[str, _Has]:
-    brings = Grant.role.in_(rules.custom(kind.name, *wanted))
-    own = select(Grant.resource_id, Grant.role, brings).where(
-        Grant.user_id == principal.user_id,
-        Grant.resource_type == kind.name,
-        Grant.resource_id.in_([row.id for row in rows]),
-    )
-    direct = {
-        id_: _Has(role, None) if role in kind.roles else _Has(None, role if found else None)
-        for id_, role, found in session.execute(own)
-    }
-    above = _inherited(session, principal, kind, rows, wanted)
-    nothing = _Has()
-    pairs = {row.id: (direct.get(row.id, nothing), above.get(row.id, nothing)) for row in rows}
-    return {
-        id_: _Has(
-            hierarchy.strongest(kind, filter(None, (near.built_in, far.built_in))),
-            near.custom or far.custom,
-        )
-        for id_, (near, far) in pairs.items()
-    }
+    """What somebody has on rows of a level, for what it brings on the type asked about."""
+    found = _inherited(session, principal, level, rows, below)
+    strongest = next(iter(level.roles), None)
+    weaker = [id_ for id_, has in found.items() if has.built_in != strongest]
+    own = session.rows(_held(level, below), user_id=principal.user_id, ids=weaker) if weaker else ()
+    for grant in own:
+        above = found[grant.resource_id]
+        if grant.role in level.roles:
+            role = hierarchy.strongest(level, filter(None, (grant.role, above.built_in)))
+            found[grant.resource_id] = _Has(role, above.custom)
+        elif grant.brings:
+            found[grant.resource_id] = _Has(above.built_in, grant.role)
+    return found
 
 
 def _inherited(
-    session: TenantSession,
+    session: Runs,
     principal: Principal,
-    kind: ResourceType,
+    level: ResourceType,
     rows: Sequence[Any],
-    wanted: Sequence[str],
+    below: ResourceType,
 ) -> dict[str, _Has]:
-    if kind.parent is None or kind.parent.column is None:
-        return {}
-    parent = platform.current().resource_types[kind.parent.type]
+    if level.parent is None or level.parent.column is None:
+        return {row.id: _Has() for row in rows}
+    parent = platform.current().resource_types[level.parent.type]
     if parent.name == TENANT:
-        has = _in_tenant(session, principal, parent, wanted)
-        return {row.id: _Has(kind.inherits.get(has.built_in or ""), has.custom) for row in rows}
-    model: Any = parent.model
-    key = kind.parent.column.key
-    ids = {getattr(row, key) for row in rows}
-    parents = session.scalars(select(model).where(model.id.in_(ids))).all()
-    found = _roles(session, principal, parent, parents, wanted)
+        has = _in_tenant(session, principal, parent, below)
+        return {row.id: _Has(level.inherits.get(has.built_in or ""), has.custom) for row in rows}
+    key = level.parent.column.key
+    parents = _parents(session, parent, {getattr(row, key) for row in rows})
+    found = _roles(session, principal, parent, parents, below)
     above = {row.id: found[getattr(row, key)] for row in rows}
     return {
-        id_: _Has(kind.inherits.get(has.built_in or ""), has.custom) for id_, has in above.items()
+        id_: _Has(level.inherits.get(has.built_in or ""), has.custom) for id_, has in above.items()
     }
 
 
+def _parents(session: Runs, parent: ResourceType, ids: set[str]) -> Sequence[Any]:
+    """The rows above, read only where something may lie above them that their row tells."""
+    if parent.parent is None or parent.parent.type == TENANT:
+        return [Row({"id": id_}) for id_ in ids]
+    model: Any = parent.model
+    column: Any = parent.parent.column
+    found = select(model.id, column).where(model.id.in_(bindparam("ids", expanding=True)))
+    plan = platform.current().keep((_parents, parent.name), lambda: Plan(lambda: found))
+    return session.rows(plan, ids=list(ids))
+
+
 def _in_tenant(
-    session: TenantSession, principal: Principal, tenant: ResourceType, wanted: Sequence[str]
+    session: Runs, principal: Principal, tenant: ResourceType, below: ResourceType
 ) -> _Has:
     if principal.role is None or principal.role in tenant.roles:
         return _Has(principal.role)
-    named = rules.custom(TENANT, *wanted).where(Role.name == principal.role)
-    return _Has(None, session.scalar(named.limit(1)))
+    named = platform.current().keep((_in_tenant, below.name), lambda: Plan(lambda: _named(below)))
+    return _Has(None, principal.role if session.rows(named, role=principal.role) else None)
+
+
+def _named(below: ResourceType) -> Select[Any]:
+    brings = rules.custom(TENANT, *hierarchy.decided_on(below))
+    return brings.where(Role.name == bindparam("role")).limit(1)
+
+
+def _held(level: ResourceType, below: ResourceType) -> Plan:
+    """Somebody's grants on some rows, and whether each brings anything on the type below."""
+    key = (_held, level.name, below.name)
+    return platform.current().keep(key, lambda: Plan(lambda: _grants(level, below)))
+
+
+def _grants(level: ResourceType, below: ResourceType) -> Select[str, str, bool]:
+    brings = Grant.role.in_(rules.custom(level.name, *hierarchy.decided_on(below)))
+    return select(Grant.resource_id, Grant.role, brings.label("brings")).where(
+        Grant.user_id == bindparam("user_id"),
+        Grant.resource_type == level.name,
+        Grant.resource_id.in_(bindparam("ids", expanding=True)),
+    )
 
 
 def _find(
@@ -201,3 +221,16 @@ def _tell(session: TenantSession, event: str, found: Grant) -> None:
         "role": found.role,
     }
     emit(session, event, data, subject=found.resource_id)
+
+
+def leftovers(purged: Purged) -> Iterator[Leftover]:
+    """Roles on resources that will be gone, and what tenants' own roles say of them."""
+    of_it = Grant.resource_type.in_(purged.resource_types)
+    yield Leftover("roles given on its resources", Grant, of_it)
+    kinds = [Holding.permission.startswith(f"{kind}:") for kind in purged.resource_types]
+    yield Leftover("its permissions in tenants' own roles", Holding, or_(false(), *kinds))
+    own = Role.resource_type.in_(purged.resource_types)
+    yield Leftover("tenants' own roles on its resources", Role, own)
+    if "workspace" in purged.resource_types:
+        into_it = Invitation.workspace_id.is_not(None) & Invitation.accepted_at.is_(None)
+        yield Leftover("invitations into its workspaces", Invitation, into_it)

@@ -6,10 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session
 from treenail import mail, platform
 from treenail.clock import utcnow
-from treenail.db import TenantSession, system_session, tenant_session
+from treenail.db import Runs, TenantSession, system_session, tenant_session
 from treenail.errors import Forbidden, Invalid, NotFound
 from treenail.events import emit
 from treenail.models import Tenant, User, email_key
@@ -152,7 +151,7 @@ def _require_fresh(
     ceilings.require_fresh_for(session, by, role, WORKSPACE if workspace_id else TENANT)
 
 
-def _inviter(session: Session, found: Invitation) -> Principal:
+def _inviter(session: Runs, found: Invitation) -> Principal:
     try:
         return principals.resolve(session, Identity(found.invited_by, ""), found.tenant_id)
     except NotFound:

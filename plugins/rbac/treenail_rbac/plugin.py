@@ -5,12 +5,21 @@ from typing import Any
 
 from flask import Blueprint
 from sqlalchemy.orm import Session
-from treenail.contributions import EventType, Parent, ResourceType, Rule, Subscription
+from treenail.contributions import (
+    EventType,
+    Leftover,
+    Parent,
+    Purged,
+    ResourceType,
+    Rule,
+    Subscription,
+)
+from treenail.db import TenantSession
 from treenail.permissions import TENANT
 from treenail.plugin import Plugin, hookimpl
 from treenail.principal import Principal
 
-from treenail_rbac import invitations, role_routes, roles, routes, rules, tasks
+from treenail_rbac import grants, invitations, role_routes, roles, routes, rules, tasks
 from treenail_rbac.schemas import GrantEvent, InvitationEvent, RoleEvent
 
 EXAMPLE_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -82,7 +91,7 @@ class Rbac(Plugin):
 
     @hookimpl
     def check_role_change(
-        self, session: Session, principal: Principal, old: str | None, new: str | None
+        self, session: TenantSession, principal: Principal, old: str | None, new: str | None
     ) -> bool:
         """Nobody gives, or takes, a role with more than they hold."""
         return roles.check_role_change(session, principal, old, new)
@@ -98,3 +107,8 @@ class Rbac(Plugin):
         if principal.role is None:
             return {}
         return {"permissions": roles.permissions_of(session, principal)}
+
+    @hookimpl
+    def leftovers(self, purged: Purged) -> Iterable[Leftover]:
+        """Roles given on its resources, and what tenants' own roles say of them."""
+        return grants.leftovers(purged)

@@ -95,7 +95,9 @@ def permissions_of(session: Session, principal: Principal) -> list[str]:
     return sorted(platform.current().permissions.intersection(session.scalars(held)))
 
 
-def check_role_change(session: Session, by: Principal, old: str | None, new: str | None) -> bool:
+def check_role_change(
+    session: TenantSession, by: Principal, old: str | None, new: str | None
+) -> bool:
     """Whether there is the new role in the tenant; raises `PermissionDenied` beyond a ceiling."""
     tenant_id = by.tenant_id or ""
     if new is not None and not ceilings.exists(session, TENANT, new):

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 from sqlalchemy import text
-from treenail.db import db
+from treenail.db import system_session
 
 BOARD = {"objects": {"a": {"x": 1, "label": "Ridge", "tags": ["oak", None]}}}
 DIAGRAM = {"xml": '<?xml version="1.0"?><mxGraphModel><root/></mxGraphModel> and <b>more</b>'}
@@ -47,8 +47,8 @@ def test_a_diagrams_template_holds_markup(tenant, path):
 
 def test_what_a_template_holds_is_sealed(app, tenant, path):
     tenant.owner.post(path, board(thumbnail=url()))
-    with app.app_context(), db.engine.connect() as connection:
-        rows = connection.execute(text("SELECT * FROM workspaces_templates")).all()
+    with app.app_context(), system_session("test", read_only=True) as session:
+        rows = session.execute(text("SELECT * FROM workspaces_templates")).all()
     assert rows
     assert "Ridge" not in repr([[bytes(v) if v else v for v in map(_plain, row)] for row in rows])
 

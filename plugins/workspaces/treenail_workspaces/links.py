@@ -10,10 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Select, case, literal, or_, select, update
-from sqlalchemy.orm import Session
 from treenail import permissions, platform
 from treenail.clock import utcnow
-from treenail.db import TenantSession, system_session, tenant_session
+from treenail.db import Runs, TenantSession, system_session, tenant_session
 from treenail.errors import (
     Forbidden,
     Invalid,
@@ -117,7 +116,7 @@ def _enter(
     return {"document": document, "role": role, "tenant_id": session.tenant_id}
 
 
-def _maker(session: Session, link: Link) -> Principal:
+def _maker(session: Runs, link: Link) -> Principal:
     try:
         return principals.resolve(session, Identity(link.created_by, ""), link.tenant_id)
     except (NotFound, Unauthenticated):

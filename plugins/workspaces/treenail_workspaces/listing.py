@@ -1,17 +1,18 @@
 """Finding documents: among all one may see, by title, in the order asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Select, select
-from treenail.db import TenantSession
+from sqlalchemy import Select, bindparam, select
+from treenail.db import Row, Runs
 from treenail.permissions import condition, visible
 from treenail.principal import Principal
-from treenail.web import Order, Page, PageRequest, paginate
+from treenail.web import Order, Page, PageRequest, paginate_rows
 from treenail_rbac.models import Grant
 
 from treenail_workspaces.models import Document, Workspace, title_key
 
+ESCAPE = "/"
 COLUMNS = {
     "createdAt": Document.id,  # made with the row, and sorts by time
     "title": Document.title_key,
@@ -25,25 +26,44 @@ ORDERS = {
 
 
 def documents(
-    session: TenantSession,
+    runs: Runs,
     by: Principal,
     query: Mapping[str, Any],
     page: PageRequest,
     workspace_id: str | None = None,
-) -> Page[Document]:
+) -> Page[Row]:
     """One page of what the principal may see, in one workspace or all.
 
     ``query`` has ``sort`` and perhaps ``q`` (part of the title, in any case) and ``shared``.
     """
-    found = visible(by, "document:read", Document)
-    if workspace_id is not None:
-        found = found.where(Document.workspace_id == workspace_id)
+    values: dict[str, Any] = {"workspace_id": workspace_id} if workspace_id is not None else {}
     if query.get("q"):
-        part = title_key(query["q"])
-        found = found.where(Document.title_key.contains(part, autoescape=True))
-    if query.get("shared"):
-        found = _shared(found, by)
-    return paginate(session, found, Document.id, page, ORDERS[query["sort"]])
+        values["pattern"] = f"%{_escaped(title_key(query['q']))}%"
+    wanted = (documents, by, *values, bool(query.get("shared")))
+    return paginate_rows(
+        runs,
+        wanted,
+        lambda: _chosen(by, values.keys(), bool(query.get("shared"))),
+        Document.id,
+        page,
+        ORDERS[query["sort"]],
+        **values,
+    )
+
+
+def _chosen(by: Principal, values: Collection[str], shared: bool) -> Select[Any]:
+    found = visible(by, "document:read", Document)
+    if "workspace_id" in values:
+        found = found.where(Document.workspace_id == bindparam("workspace_id"))
+    if "pattern" in values:
+        found = found.where(Document.title_key.like(bindparam("pattern"), escape=ESCAPE))
+    return _shared(found, by) if shared else found
+
+
+def _escaped(part: str) -> str:
+    for wild in (ESCAPE, "%", "_"):
+        part = part.replace(wild, ESCAPE + wild)
+    return part
 
 
 def _shared(found: Select[Any], by: Principal) -> Select[Any]:

@@ -3,9 +3,9 @@
 from typing import Any, TypeVar
 
 from flask import Blueprint
-from treenail.db import session
+from treenail.db import Row, plans, session
 from treenail.permissions import visible
-from treenail.web import Page, PageRequest, endpoint, fresh, paginate, permission, principal
+from treenail.web import Page, PageRequest, endpoint, fresh, paginate, permission, principal, target
 
 from treenail_workspaces import listing, services
 from treenail_workspaces.models import Document, Workspace
@@ -43,9 +43,9 @@ def create_workspace(body: dict[str, Any]) -> Workspace:
 
 @blueprint.get("/workspaces/<id:workspace_id>")
 @endpoint(permission("workspace:read", of="workspace_id"), answers=WorkspaceSchema)
-def show_workspace(workspace_id: str) -> Workspace:
+def show_workspace(workspace_id: str) -> Row:
     """One workspace."""
-    return _one(WORKSPACE, session().get_one(Workspace, workspace_id))
+    return _one(WORKSPACE, target())
 
 
 @blueprint.patch("/workspaces/<id:workspace_id>")
@@ -73,9 +73,9 @@ def delete_workspace(workspace_id: str) -> None:
     answers=DocumentSchema,
     paged=True,
 )
-def list_documents(workspace_id: str, page: PageRequest, query: dict[str, Any]) -> Page[Document]:
+def list_documents(workspace_id: str, page: PageRequest, query: dict[str, Any]) -> Page[Row]:
     """The documents of a workspace that one may see, the newest first if nothing else is asked."""
-    found = listing.documents(session(), principal(), query, page, workspace_id)
+    found = listing.documents(plans(), principal(), query, page, workspace_id)
     return _page(DOCUMENT, found)
 
 
@@ -94,16 +94,16 @@ def create_document(workspace_id: str, body: dict[str, Any]) -> Document:
 
 @blueprint.get("/documents")
 @endpoint(permission("tenant:read"), query=AnyDocumentQuery, answers=DocumentSchema, paged=True)
-def list_all_documents(page: PageRequest, query: dict[str, Any]) -> Page[Document]:
+def list_all_documents(page: PageRequest, query: dict[str, Any]) -> Page[Row]:
     """Every document one may see, in whichever workspace, or those shared with one."""
-    return _page(DOCUMENT, listing.documents(session(), principal(), query, page))
+    return _page(DOCUMENT, listing.documents(plans(), principal(), query, page))
 
 
 @blueprint.get("/documents/<id:document_id>")
 @endpoint(permission("document:read", of="document_id"), answers=DocumentSchema)
-def show_document(document_id: str) -> Document:
+def show_document(document_id: str) -> Row:
     """One document."""
-    return _one(DOCUMENT, session().get_one(Document, document_id))
+    return _one(DOCUMENT, target())
 
 
 @blueprint.patch("/documents/<id:document_id>")
@@ -130,10 +130,10 @@ def show_content(document_id: str) -> dict[str, Any]:
 
 
 def _one(kind: str, row: T) -> T:
-    services.add_roles(session(), principal(), kind, [row])
+    services.add_roles(plans(), principal(), kind, [row])
     return row
 
 
 def _page(kind: str, page: Page[T]) -> Page[T]:
-    services.add_roles(session(), principal(), kind, page.items)
+    services.add_roles(plans(), principal(), kind, page.items)
     return page

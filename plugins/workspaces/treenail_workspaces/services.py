@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 from treenail import platform
-from treenail.db import TenantSession
+from treenail.db import Runs, TenantSession
 from treenail.events import emit
 from treenail.principal import Principal
 from treenail_rbac import grants
@@ -56,9 +56,7 @@ def create_document(
 ) -> Document:
     """Make a document in a workspace, empty or with a template's content; its maker owns it."""
     template_id = data.pop("template_id", None)
-    made = Document(workspace_id=workspace_id, created_by=by.user_id, **data)
-    session.add(made)
-    session.flush()
+    made = session.put(Document(workspace_id=workspace_id, created_by=by.user_id, **data))
     if template_id is not None:
         template = templates.choose(session, by, workspace_id, template_id, made.kind)
         contents.seed(session, made, template.content)
@@ -85,7 +83,7 @@ def delete_document(session: TenantSession, document_id: str) -> None:
     session.delete(found)
 
 
-def add_roles(session: TenantSession, by: Principal, kind: str, rows: Sequence[Any]) -> None:
+def add_roles(session: Runs, by: Principal, kind: str, rows: Sequence[Any]) -> None:
     """Give each row the principal's ``role`` on it; a constant number of queries."""
     resource_type = platform.current().resource_types[kind]
     roles = grants.roles_on(session, by, resource_type, rows)

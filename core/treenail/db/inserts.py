@@ -1,0 +1,59 @@
+"""Inserts that are compiled once and run on the driver's own cursor, past the unit of work.
+
+For rows that are written all the time and never looked at again by whoever writes them: an
+event, an update of a document. Through a session such a row takes 500 µs, of which the
+database needs 10.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Table, insert, inspect
+from sqlalchemy.orm.attributes import set_committed_value
+
+
+class Insert:
+    """The statement for one row of a table, with every column."""
+
+    def __init__(self, table: Table, dialect: Dialect) -> None:
+        compiled = insert(table).compile(dialect=dialect)
+        self.sql = str(compiled)
+        self._order = compiled.positiontup
+        self._convert = {
+            column.name: column.type.dialect_impl(dialect).bind_processor(dialect)
+            for column in table.columns
+        }
+
+    def parameters(self, row: Mapping[str, Any]) -> Any:
+        """The driver's parameters for a row, by its columns' names."""
+        filled = {
+            name: convert(row[name]) if convert else row[name]
+            for name, convert in self._convert.items()
+        }
+        return filled if self._order is None else [filled[name] for name in self._order]
+
+
+@lru_cache(maxsize=256)
+def insert_into(table: Table, dialect: Dialect) -> Insert:
+    """The table's insert, compiled when it is first needed."""
+    return Insert(table, dialect)
+
+
+def put(connection: Connection, made: Any) -> None:
+    """Insert a new object with its columns' defaults, which it has afterwards."""
+    mapper = inspect(type(made))
+    row: dict[str, Any] = {}
+    for attribute in mapper.column_attrs:
+        column = attribute.columns[0]
+        value = made.__dict__.get(attribute.key)
+        if value is None and column.default is not None:
+            value = column.default.arg(None) if column.default.is_callable else column.default.arg
+            set_committed_value(made, attribute.key, value)
+        row[column.name] = value
+    statement = insert_into(mapper.local_table, connection.dialect)
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement.sql, statement.parameters(row))
+    finally:
+        cursor.close()
