@@ -95,6 +95,19 @@ def test_somebody_of_another_tenant_finds_nothing(node, journey):
         assert eve.call(method, path, body) == 404, path
 
 
+def test_somebody_of_another_tenant_sees_no_byte_even_with_a_token_well_signed(
+    node, journey, server
+):
+    document, eve = journey.document(), journey.register("Eve")
+    own = eve.call("POST", "/tenants", {"name": "Elm Ltd"}, 201)["id"]
+    session = eve.call("GET", "/me/sessions", expect=200)["items"][0]["id"]
+    for tenant in (own, journey.tenant):
+        claims = {"user": eve.id, "session": session, "tenant": tenant, "document": document}
+        token = sign(server.secret_key, "collab", claims)
+        result = probe(node, journey.socket(document), token)
+        assert (result["closeCode"], result["bytes"]) == (4403, 0), tenant
+
+
 def test_logging_out_ends_the_sockets(journey, node, revoked_within):
     document, bob = journey.document(), journey.member()
     journey.share(document, bob, "editor")

@@ -85,7 +85,7 @@ def test_the_page_may_load_nothing_from_elsewhere(odd: Client):
     policy = odd.get("/docs").headers["Content-Security-Policy"]
     sources = {part.split()[0]: part.split()[1:] for part in policy.split("; ")}
     assert sources["default-src"] == ["'none'"]
-    allowed = {"'none'", "'self'", "'unsafe-inline'", "data:"}
+    allowed = {"'none'", "'self'", "data:"}
     assert {source for given in sources.values() for source in given} <= allowed
     assert sources["script-src"] == ["'self'"]
     assert "validatorUrl: null" in odd.get("/docs/start.js").response.text

@@ -20,7 +20,7 @@ from treenail.migrate import rls
 from treenail.platform import Platform
 from treenail.plugin import Plugin
 from treenail.tasks import Hints
-from treenail.web import cors, openapi, platform_routes, problems, requests
+from treenail.web import cors, limits, openapi, platform_routes, problems, requests
 from treenail.web.converters import IdConverter
 from treenail.web.proxies import TrustedProxies
 
@@ -106,6 +106,7 @@ def _mount(app: Flask, loaded: registry.Registry) -> None:
         app.wsgi_app, loaded.settings.trusted_proxies
     )
     requests.install(app)
+    limits.install(app, loaded.settings)
     cors.install(app, loaded.settings.cors_origins)
     problems.install(app)
     app.register_blueprint(platform_routes.root)

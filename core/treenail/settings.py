@@ -6,6 +6,7 @@ and each plugin may have one. ``TREENAIL_<KEY>`` belongs to the core,
 """
 
 import dataclasses
+import hashlib
 import os
 import re
 import tomllib
@@ -18,6 +19,7 @@ from typing import Any, TypeVar, cast
 from marshmallow import Schema, ValidationError, fields, validate
 
 from treenail.errors import ConfigurationError
+from treenail.rates import Rate
 
 PREFIX = "TREENAIL_"
 ORIGIN = re.compile(r"[a-z][a-z0-9+.\-]*://[^\s/?#@*A-Z]+")
@@ -65,6 +67,16 @@ class Networks(List):
             return tuple(str(ip_network(network, strict=False)) for network in found)
         except ValueError:
             raise ValidationError("Not a list of addresses or networks.") from None
+
+
+class Rates(fields.Field[Rate]):
+    """So many calls in so long."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Rate:
+        try:
+            return Rate.parse(str(value))
+        except ValueError:
+            raise ValidationError("Not a rate such as 600/minute.") from None
 
 
 class Switch(fields.Boolean):
@@ -131,6 +143,9 @@ class CoreSettings(Section):
         Networks(), (), "addresses or CIDRs of proxies believed about the client"
     )
     rate_limits: bool = setting(Switch(), True, "off for load tests")
+    rate_limit: Rate = setting(  # noqa: RUF009  it is frozen
+        Rates(), Rate(1200, "minute"), "calls of one person, or one address without log-in"
+    )
     on_plugin_error: str = setting(
         fields.Str(validate=validate.OneOf(["fail", "skip"])), "fail", "when a plugin won't load"
     )
@@ -168,6 +183,11 @@ class CoreSettings(Section):
     def data_dir(self) -> Path:
         """The data folder, absolute."""
         return Path(self.data).absolute()
+
+    @property
+    def name(self) -> str:
+        """What tells this deployment from others that share a Redis with it."""
+        return f"treenail-{hashlib.sha256(self.database.encode()).hexdigest()[:12]}"
 
     @property
     def database(self) -> str:

@@ -5,7 +5,6 @@ that is lost costs latency until the sweep, at most a second. The queue only eve
 core's own task, so nothing is lost when a plugin is switched off.
 """
 
-import hashlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -129,8 +128,7 @@ def _queue(settings: CoreSettings) -> Huey:
     options: dict[str, Any] = {"results": False}
     if settings.redis_url:
         # Deployments that share a Redis must not take each other's hints.
-        name = f"treenail-{hashlib.sha256(settings.database.encode()).hexdigest()[:12]}"
-        return RedisHuey(name, url=settings.redis_url, **options)
+        return RedisHuey(settings.name, url=settings.redis_url, **options)
     # Apart from the application's database: Huey locks its file exclusively.
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     return SqliteHuey("treenail", filename=str(settings.data_dir / "huey.db"), **options)

@@ -1,6 +1,6 @@
 """The web face: how a plugin's routes declare what they need, and answer."""
 
-from treenail.web.access import authenticated, fresh, permission, public
+from treenail.web.access import authenticated, fresh, limited, permission, public
 from treenail.web.caller import principal
 from treenail.web.endpoint import endpoint, target
 from treenail.web.pages import Order, Page, PageRequest, paginate, paginate_rows
@@ -12,6 +12,7 @@ __all__ = [
     "authenticated",
     "endpoint",
     "fresh",
+    "limited",
     "paginate",
     "paginate_rows",
     "permission",

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from treenail.rates import Rate
+
 
 @dataclass(frozen=True)
 class Access:
@@ -12,6 +14,8 @@ class Access:
     permission: str = ""
     of: str | None = None
     fresh: bool = False
+    rate: Rate | None = None
+    unlimited: bool = False
 
 
 public = Access("public")
@@ -40,3 +44,15 @@ def fresh(access: Access) -> Access:
     if access.kind == "public":
         raise ValueError("nobody in particular can't be asked to prove who they are")
     return replace(access, fresh=True)
+
+
+def limited(access: Access, rate: str | None) -> Access:
+    """The same demand, of each caller at most at this rate: ``limited(public, "20/hour")``.
+
+    Counted for this route alone, beside what holds everywhere (``TREENAIL_RATE_LIMIT``); None
+    for a route that machines ask and no limit should keep from answering. Raises `ValueError`
+    for what is no rate.
+    """
+    if rate is None:
+        return replace(access, unlimited=True)
+    return replace(access, rate=Rate.parse(rate))

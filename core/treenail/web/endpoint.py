@@ -22,12 +22,18 @@ from treenail.idempotency import Use
 from treenail.principal import Identity, require_fresh
 from treenail.schemas import Schema, shared
 from treenail.web import body as bodies
-from treenail.web import caller, etags, once
+from treenail.web import caller, etags, limits, once
 from treenail.web.access import Access
 from treenail.web.pages import Page, PageQuery, PageRequest
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 View = Callable[..., Any]
+
+
+class Nothing(Response):
+    """An answer without a body, and so of no type (Flask's default is HTML)."""
+
+    default_mimetype = None
 
 
 @dataclass(eq=False)
@@ -80,8 +86,9 @@ class Endpoint:
     def _admit(self, arguments: dict[str, Any], stack: ExitStack) -> Use | None:
         """Let the caller pass, or raise; how an idempotency key is used, held by the stack."""
         if self.access.kind == "public":
+            limits.by_address(self.access)
             return None
-        identity = caller.identify()
+        identity = limits.identify(self.access)
         if self.access.kind == "authenticated":
             use = once.use_of(caller.resolve(identity), None)
             _hold(use, stack)
@@ -111,7 +118,7 @@ class Endpoint:
 
     def _respond(self, result: Any) -> Any:
         if isinstance(result, Response) or self.answers is None:
-            return result if result is not None else Response(status=self.status)
+            return result if result is not None else Nothing(status=self.status)
         status = self.status
         if isinstance(result, tuple):
             result, status = result

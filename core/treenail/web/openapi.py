@@ -13,7 +13,8 @@ from werkzeug.routing import Rule
 from treenail.contributions import EventType
 from treenail.schemas import Id, Moment
 from treenail.web import once
-from treenail.web.endpoint import Endpoint
+from treenail.web.converters import IdConverter
+from treenail.web.endpoint import READS, Endpoint
 from treenail.web.pages import PageQuery
 
 PROBLEM = {
@@ -30,11 +31,8 @@ PROBLEM = {
         "requestId": {"type": ["string", "null"]},
     },
 }
-ERRORS = {
-    "public": (400, 413, 415, 422, 429),
-    "authenticated": (400, 401, 403, 404, 409, 413, 415, 422, 429),
-    "permission": (400, 401, 403, 404, 409, 412, 413, 415, 422),
-}
+ERRORS = (400, 401, 403, 404, 409, 413, 415, 422, 429)
+ERRORS_OF_READING = (400, 401, 403, 404, 429)
 
 
 def document(app: Flask, version: str) -> dict[str, Any]:
@@ -95,11 +93,13 @@ def _operation(rule: Rule, endpoint: Endpoint) -> dict[str, Any]:
         "tags": [rule.endpoint.partition(".")[0]],
         "summary": doc.partition("\n")[0],
         "parameters": _parameters(rule, endpoint),
-        "responses": _responses(endpoint),
+        "responses": _responses(rule, endpoint),
         "security": [] if endpoint.access.kind == "public" else [{"bearer": []}],
     }
     if endpoint.access.permission:
         operation["x-permission"] = endpoint.access.permission
+    if endpoint.access.rate:
+        operation["x-rate-limit"] = str(endpoint.access.rate)
     if endpoint.body:
         operation["requestBody"] = {"content": {"application/json": {"schema": endpoint.body}}}
     return operation
@@ -118,7 +118,7 @@ def _tell_apart(spec: dict[str, Any]) -> None:
 
 def _parameters(rule: Rule, endpoint: Endpoint) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "schema": _form(rule, name)}
         for name in sorted(rule.arguments)
     ]
     writes = endpoint.access.kind != "public" and once.METHODS & (rule.methods or set())
@@ -128,7 +128,12 @@ def _parameters(rule: Rule, endpoint: Endpoint) -> list[dict[str, Any]]:
     return found + [{"in": "query", "schema": schema} for schema in schemas]
 
 
-def _responses(endpoint: Endpoint) -> dict[str, Any]:
+def _form(rule: Rule, argument: str) -> dict[str, Any]:
+    is_id = isinstance(rule._converters[argument], IdConverter)
+    return {"type": "string", "format": "uuid"} if is_id else {"type": "string"}
+
+
+def _responses(rule: Rule, endpoint: Endpoint) -> dict[str, Any]:
     responses: dict[str, Any] = {str(endpoint.status): {"description": "Done."}}
     if endpoint.answers:
         schema: Any = endpoint.answers
@@ -138,9 +143,18 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
             schema = {"type": "object", "properties": {"items": items, "nextCursor": cursor}}
         responses[str(endpoint.status)]["content"] = {"application/json": {"schema": schema}}
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    for status in ERRORS[endpoint.access.kind]:
+    for status in _errors(rule, endpoint):
         responses[str(status)] = {"description": "A problem.", "content": problem}
+    if endpoint.tagged and "GET" in (rule.methods or set()):
+        responses["304"] = {"description": "Not modified since the tag of If-None-Match."}
     return responses
+
+
+def _errors(rule: Rule, endpoint: Endpoint) -> Iterator[int]:
+    writes = not (rule.methods or set()) <= READS
+    yield from ERRORS if writes or endpoint.query or endpoint.paged else ERRORS_OF_READING
+    if endpoint.access.kind != "public":
+        yield from (409, 412) if writes else (409,)
 
 
 def _schema_name(schema: Any) -> str:

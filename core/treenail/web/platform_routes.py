@@ -18,7 +18,7 @@ from treenail.db import system_session
 from treenail.errors import NotFound, PermissionDenied, Unauthenticated, Unavailable
 from treenail.schemas import Schema
 from treenail.web import openapi
-from treenail.web.access import authenticated, public
+from treenail.web.access import authenticated, limited, public
 from treenail.web.caller import principal
 from treenail.web.endpoint import endpoint
 from treenail.web.proxies import is_loopback
@@ -37,7 +37,7 @@ START = """SwaggerUIBundle({
   validatorUrl: null  // the default asks a foreign host
 });"""
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'; "
     "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
 )
 
@@ -68,14 +68,14 @@ class Items(Schema):
 
 
 @root.get("/healthz")
-@endpoint(public, answers=Health)
+@endpoint(limited(public, None), answers=Health)
 def healthz() -> dict[str, Any]:
     """The process answers."""
     return {"status": "ok", "failures": []}
 
 
 @root.get("/readyz")
-@endpoint(public, answers=Health)
+@endpoint(limited(public, None), answers=Health)
 def readyz() -> dict[str, Any]:
     """The process can do its work; degraded where a plugin could not."""
     registry = platform.current().registry
@@ -87,7 +87,7 @@ def readyz() -> dict[str, Any]:
 
 
 @root.get("/metrics")
-@endpoint(public, status=200)
+@endpoint(limited(public, None), status=200)
 def show_metrics() -> Response:
     """What is measured, for Prometheus; from this machine, or with the token of the settings."""
     token = platform.current().settings.metrics_token

@@ -72,6 +72,15 @@ def client_address() -> str:
     return request.remote_addr or ""
 
 
+@lru_cache(maxsize=1024)
+def network_of(address: str) -> str:
+    """Whom an address stands for: itself; of IPv6 the /64, which is one customer's."""
+    found = _parse(address)
+    if isinstance(found, IPv6Address):
+        return str(ip_network((found, 64), strict=False))
+    return str(found or address)
+
+
 def is_loopback() -> bool:
     """Whether the caller is this machine, and not somebody behind a proxy on it."""
     peer = _parse(client_address())

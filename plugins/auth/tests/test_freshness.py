@@ -65,3 +65,8 @@ def test_exactly_one_proof_is_given(ann, proof):
 
 def test_nobody_reauthenticates(client):
     assert client.post("/auth/reauthenticate", {"password": "x"}).status == 401
+
+
+def test_a_session_that_another_plugin_started_is_not_auths_to_renew(tenant):
+    answer = tenant.owner.post("/auth/reauthenticate", {"password": "x"})
+    assert (answer.status, answer.code) == (409, "session_of_another")

@@ -5,7 +5,8 @@ from typing import Any
 from sqlalchemy import update
 from treenail.clock import utcnow
 from treenail.db import SystemSession, system_session
-from treenail.errors import Invalid
+from treenail.errors import Conflict, Invalid
+from treenail.ids import is_id
 from treenail.models import User
 from treenail.principal import Principal, require_fresh
 
@@ -39,7 +40,12 @@ def change(person: Principal, ip: str, changes: dict[str, Any]) -> User:
 
 
 def reauthenticate(person: Principal, ip: str, password: str | None, code: str | None) -> None:
-    """Make the session fresh again by a password or a code; raises `Unauthenticated`."""
+    """Make the session fresh again by a password or a code; raises `Unauthenticated`.
+
+    Raises `Conflict` for a session that another plugin started: only that can renew it.
+    """
+    if not is_id(person.session_id):
+        raise Conflict("This session was not started here.", code="session_of_another")
     tried = throttle.counters("reauthenticate", ip, person.user_id, person.user_id)
     throttle.count(tried)
     known = credentials.find_of(person.user_id)

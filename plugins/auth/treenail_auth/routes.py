@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, request
 from treenail.models import email_key
-from treenail.web import authenticated, endpoint, principal, public
+from treenail.web import authenticated, endpoint, limited, principal, public
 
 from treenail_auth import (
     accounts,
@@ -82,7 +82,7 @@ def confirm_email(body: dict[str, Any]) -> None:
 
 
 @blueprint.post("/auth/password/forgot")
-@endpoint(public, body=schemas.Forgot, status=202)
+@endpoint(limited(public, "60/hour"), body=schemas.Forgot, status=202)
 def forgot_password(body: dict[str, Any]) -> None:
     """Have a token mailed that sets a new password, if the address has an account."""
     account = email_key(emails.likely_email(body["email"]))

@@ -10,7 +10,6 @@ in before, tries are counted apart: nobody can lock somebody out for good (OWASP
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 
 from sqlalchemy import case, exists, or_, select, update
@@ -20,6 +19,7 @@ from treenail.clock import utcnow
 from treenail.db import system_session
 from treenail.db.upsert import upsert
 from treenail.errors import TooManyRequests
+from treenail.web.proxies import network_of
 
 from treenail_auth.models import SessionRow, Throttle
 
@@ -44,7 +44,7 @@ def counters(action: str, ip: str, account: str = "", user_id: str | None = None
 
     ``account`` may be one that doesn't exist; ``user_id`` says that it does.
     """
-    network = _network(ip)
+    network = network_of(ip)
     made = (Counter(_key(action, "address", network), FREE_OF_ADDRESS),)
     if not account:
         return made
@@ -89,19 +89,6 @@ def _is_known(user_id: str | None, ip: str) -> bool:
     here = exists().where(SessionRow.user_id == user_id, SessionRow.ip == ip[:64])
     with system_session("throttle", read_only=True) as session:
         return bool(session.scalar(select(here)))
-
-
-def _network(ip: str) -> str:
-    """The address; of IPv6 the /64, which is one customer's."""
-    try:
-        address = ip_address(ip)
-    except ValueError:
-        return ip
-    if not isinstance(address, IPv6Address):
-        return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(ip_network((address, 64), strict=False))
 
 
 def _key(action: str, kind: str, *names: str) -> str:

@@ -8,7 +8,16 @@ from treenail import permissions, platform
 from treenail.db import session
 from treenail.permissions import Decision
 from treenail.tenants import services as tenants
-from treenail.web import Page, PageRequest, authenticated, endpoint, paginate, permission, principal
+from treenail.web import (
+    Page,
+    PageRequest,
+    authenticated,
+    endpoint,
+    limited,
+    paginate,
+    permission,
+    principal,
+)
 from treenail.web.caller import identify
 
 from treenail_rbac import invitations
@@ -35,7 +44,7 @@ def check_permissions(body: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.post("/tenants/<id:tenant_id>/invitations")
 @endpoint(
-    permission("invitation:manage", of="tenant_id"),
+    limited(permission("invitation:manage", of="tenant_id"), "200/hour"),
     body=NewInvitation,
     answers=InvitationSchema,
     status=201,
@@ -60,7 +69,9 @@ def withdraw(tenant_id: str, invitation_id: str) -> None:
 
 
 @blueprint.post("/tenants/<id:tenant_id>/invitations/<id:invitation_id>/resend")
-@endpoint(permission("invitation:manage", of="tenant_id"), answers=InvitationSchema)
+@endpoint(
+    limited(permission("invitation:manage", of="tenant_id"), "60/hour"), answers=InvitationSchema
+)
 def resend(tenant_id: str, invitation_id: str) -> Invitation:
     """Send an invitation anew, with a new token and a new week; the old token is dead."""
     return invitations.resend(session(), principal(), invitation_id)

@@ -5,7 +5,16 @@ from typing import Any
 from flask import Blueprint
 from treenail import mail
 from treenail.db import session
-from treenail.web import Page, PageRequest, authenticated, endpoint, paginate, permission, principal
+from treenail.web import (
+    Page,
+    PageRequest,
+    authenticated,
+    endpoint,
+    limited,
+    paginate,
+    permission,
+    principal,
+)
 from treenail.web.caller import identify
 
 from treenail_workspaces import links
@@ -50,7 +59,7 @@ def revoke_link(document_id: str, link_id: str) -> None:
 
 
 @blueprint.post("/links/<token>")
-@endpoint(authenticated, body=Opening, answers=Opened)
+@endpoint(limited(authenticated, "60/minute"), body=Opening, answers=Opened)
 def open_link(token: str, body: dict[str, Any]) -> dict[str, Any]:
     """Get the access that a link gives; who is new to the tenant joins it as a guest."""
     return links.open_link(identify(), token, body.get("password"))
