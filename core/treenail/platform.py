@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flask import current_app
+from flask.globals import _cv_app
 from jinja2 import Environment
 from sqlalchemy.util import LRUCache
 
@@ -102,7 +102,7 @@ class Platform:
 
 def current() -> Platform:
     """The present application's platform."""
-    platform: Platform = current_app.extensions["treenail"]
+    platform: Platform = _cv_app.get().app.extensions["treenail"]
     return platform
 
 

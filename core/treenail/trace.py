@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -45,4 +45,4 @@ def end(token: Token[Trace]) -> None:
 
 def identify(actor_id: str, tenant_id: str | None) -> None:
     """Add the principal, once known, to the cause."""
-    _current.set(replace(current(), actor_id=actor_id, tenant_id=tenant_id))
+    _current.set(Trace(current().request_id, actor_id, tenant_id))

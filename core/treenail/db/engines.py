@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import orjson
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 
@@ -30,6 +31,7 @@ def configuration(settings: CoreSettings) -> dict[str, Any]:
 
 def _options(url: URL) -> dict[str, Any]:
     options: dict[str, Any] = {"pool_size": 32, "max_overflow": 32}
+    options["json_deserializer"] = orjson.loads
     options["hide_parameters"] = True  # an error's text, which is logged, would hold them
     if url.get_backend_name() == "sqlite":
         options["connect_args"] = {"timeout": BUSY_SECONDS}

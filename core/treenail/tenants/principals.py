@@ -1,6 +1,5 @@
 """From an identity to a principal: which tenant, which role, which space."""
 
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -50,14 +49,7 @@ def resolve(session: Runs, identity: Identity, wanted: str | None = None) -> Pri
         raise NotFound()
     if chosen is None and len(rows) == 1 and rows[0].tenant_id:
         chosen = rows[0]
-    person = Principal(
-        identity.user_id,
-        identity.session_id,
-        rows[0].email,
-        rows[0].name,
-        authenticated_at=identity.authenticated_at,
-    )
-    return _in_tenant(person, chosen) if chosen else person
+    return _in_tenant(identity, chosen) if chosen else _principal(identity, rows[0])
 
 
 def describe(session: Session, principal: Principal) -> dict[str, Any]:
@@ -81,17 +73,29 @@ def describe(session: Session, principal: Principal) -> dict[str, Any]:
     return user
 
 
-def _in_tenant(person: Principal, row: Row) -> Principal:
+def _in_tenant(identity: Identity, row: Row) -> Principal:
     spaces = SPACES[row.kind] if row.role == OWNER else row.spaces
     active = row.space if row.active_id == row.tenant_id else None
     space = active if active in spaces else None
     if space is None and spaces:
         space = "client" if "client" in spaces else spaces[0]
-    return replace(
-        person,
+    return _principal(
+        identity,
+        row,
         tenant_id=row.tenant_id,
         role=row.role,
         space=space,
         spaces=tuple(spaces),
         tenant_kind=row.kind,
+    )
+
+
+def _principal(identity: Identity, row: Row, **membership: Any) -> Principal:
+    return Principal(
+        identity.user_id,
+        identity.session_id,
+        row.email,
+        row.name,
+        authenticated_at=identity.authenticated_at,
+        **membership,
     )

@@ -60,7 +60,7 @@ def _begin() -> None:
 
 
 def _finish(response: Response) -> Response:
-    response.headers["X-Request-Id"] = trace.current().request_id or ""
+    response.headers.add("X-Request-Id", trace.current().request_id or "")
     seconds = time.perf_counter() - g.started
     method, rule = request.method, request.url_rule
     if rule is None or not rule.websocket:  # a socket's life is no answer's time
