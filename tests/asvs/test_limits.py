@@ -25,7 +25,8 @@ def test_v2_4_1_the_doors_are_not_for_machines(client, ann):
         peer = {"REMOTE_ADDR": "203.0.113.77"}
         answers = [client.post(path, body, environ_overrides=peer) for _ in range(62)]
         assert answers[0].status < 429
-        assert (answers[-1].status, answers[-1].code) == (429, "too_many_attempts")
+        assert answers[-1].status == 429
+        assert answers[-1].code in ("too_many_attempts", "too_many_requests")
         assert int(answers[-1].headers["Retry-After"]) >= 1
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Table, insert, inspect
 from sqlalchemy.orm.attributes import set_committed_value
 
+from treenail.db.plans import watch_of
+
 
 class Insert:
     """The statement for one row of a table, with every column."""
@@ -53,7 +55,10 @@ def put(connection: Connection, made: Any) -> None:
         row[column.name] = value
     statement = insert_into(mapper.local_table, connection.dialect)
     cursor = connection.connection.cursor()
+    parameters = statement.parameters(row)
     try:
-        cursor.execute(statement.sql, statement.parameters(row))
+        if watch := watch_of(connection.engine, cursor):
+            watch(statement.sql, parameters)
+        cursor.execute(statement.sql, parameters)
     finally:
         cursor.close()

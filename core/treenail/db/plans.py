@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import BindParameter, Dialect, Select
+from sqlalchemy import BindParameter, Dialect, Engine, Select
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import LRUCache
 
@@ -166,6 +166,18 @@ def _prepare(statement: Any, dialect: Dialect) -> _Ready:
     named = compiled.bind_names.items()
     calls = {name: call for bind, name in named if (call := own.get(bind, bind).callable)}
     return _Ready(shape, constants, calls)
+
+
+def watch_of(engine: Engine, cursor: Any) -> Watch | None:
+    """Who watches the engine's statements, and is to see those that pass it by as well."""
+    if not engine._has_events:
+        return None
+
+    def tell(sql: str, parameters: Any) -> None:
+        for listener in engine.dispatch.before_cursor_execute:
+            listener(None, cursor, sql, parameters, None, False)
+
+    return tell
 
 
 def _at(value: Any, place: int | None) -> Any:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select
 
 from treenail.db import guard, rls
 from treenail.db.engines import reading
-from treenail.db.plans import Plan, Row
+from treenail.db.plans import Plan, Row, watch_of
 from treenail.db.rls import Whose
 
 Scope = Callable[[Select[Any]], Select[Any]]
@@ -100,14 +100,7 @@ def _run(
     values: dict[str, Any],
 ) -> list[Row]:
     cursor = connection.cursor()
-
-    def tell(sql: str, parameters: Any) -> None:
-        """Let whoever watches the engine's statements see a plan's as well."""
-        for listener in engine.dispatch.before_cursor_execute:
-            listener(None, cursor, sql, parameters, None, False)
-
     try:
-        watch = tell if engine._has_events else None
-        return plan.ready(engine.dialect, scope).run(cursor, values, watch)
+        return plan.ready(engine.dialect, scope).run(cursor, values, watch_of(engine, cursor))
     finally:
         cursor.close()
