@@ -58,6 +58,12 @@ LACKING = """
             has_table_privilege(r.role, c.oid, 'INSERT')
             AND has_table_privilege(r.role, c.oid, 'UPDATE')
             AND has_table_privilege(r.role, c.oid, 'DELETE'))))"""
+PASSING_BY = """
+    SELECT rolname FROM pg_roles WHERE (rolsuper OR rolbypassrls) AND pg_has_role(oid, 'MEMBER')
+    LIMIT 1"""
+MAY_BECOME = """
+    SELECT pg_has_role(oid, 'MEMBER') AS member, pg_has_role(oid, 'USAGE') AS inherits
+    FROM pg_roles WHERE rolname = :name"""
 POLICIES = """
     SELECT tablename, policyname, roles::text[] AS roles, cmd, qual, with_check,
            EXISTS (SELECT FROM unnest(roles) AS r (name) WHERE CASE r.name WHEN 'public' THEN true
@@ -122,16 +128,12 @@ def problems(connection: Connection) -> Iterator[str]:
 
 
 def _role_problems(connection: Connection, role: str) -> Iterator[str]:
-    passing = "SELECT rolname FROM pg_roles WHERE (rolsuper OR rolbypassrls)"
-    if above := connection.scalar(text(f"{passing} AND pg_has_role(oid, 'MEMBER') LIMIT 1")):
+    if above := connection.scalar(text(PASSING_BY)):
         how = "is" if above == role else f"may become {above},"
         yield f"the role {role} of TREENAIL_DATABASE_URL {how} a superuser or has BYPASSRLS"
         return  # and so may become any other
     system = system_role(role)
-    may = "SELECT pg_has_role(oid, 'MEMBER') AS member, pg_has_role(oid, 'USAGE') AS inherits"
-    found = connection.execute(
-        text(f"{may} FROM pg_roles WHERE rolname = :name"), {"name": system}
-    ).one_or_none()
+    found = connection.execute(text(MAY_BECOME), {"name": system}).one_or_none()
     if found is None or not found.member:
         yield f"the role {role} may not become {system}: {ADVICE}"
     elif found.inherits:
