@@ -115,8 +115,11 @@ def build(settings: Mapping[str, str], plugins: tuple[str, ...]) -> Flask:
 def rows(settings: Mapping[str, str], *prefixes: str) -> dict[str, int]:
     """How much is in the tables whose names begin so."""
     default = f"sqlite:///{settings.get('TREENAIL_DATA')}/treenail.db"
-    engine = create_engine(settings.get("TREENAIL_DATABASE_URL", default), poolclass=NullPool)
+    url = settings.get("TREENAIL_MIGRATION_DATABASE_URL", default)
+    engine = create_engine(url, poolclass=NullPool)
     with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL app.migrating = on")  # all tenants' rows
         names = [
             name for name in inspect(connection).get_table_names() if name.startswith(prefixes)
         ]

@@ -163,14 +163,18 @@ def test_functions_of_its_triggers_go_with_its_tables(used):
     """On PostgreSQL; SQLite has none."""
     if "TREENAIL_DATABASE_URL" not in used:
         return
-    with psycopg.connect(used["TREENAIL_DATABASE_URL"].replace("+psycopg", "")) as connection:
+    with psycopg.connect(
+        used["TREENAIL_MIGRATION_DATABASE_URL"].replace("+psycopg", "")
+    ) as connection:
         connection.execute(
             "CREATE FUNCTION collab_guard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END';"
             "CREATE TRIGGER guard BEFORE DELETE ON collab_updates EXECUTE FUNCTION collab_guard()"
         )
     (plan,) = past.purge_with_dependents(used, "collab")
     assert plan.functions == ["collab_guard()"]
-    with psycopg.connect(used["TREENAIL_DATABASE_URL"].replace("+psycopg", "")) as connection:
+    with psycopg.connect(
+        used["TREENAIL_MIGRATION_DATABASE_URL"].replace("+psycopg", "")
+    ) as connection:
         found = connection.execute("SELECT 1 FROM pg_proc WHERE proname = 'collab_guard'")
         assert found.fetchone() is None
 

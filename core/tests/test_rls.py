@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from treenail import migrate
@@ -17,6 +17,7 @@ from treenail.db import db, rls, system_session, tenant_session
 from treenail.db.guard import TenancyError
 from treenail.errors import ConfigurationError
 from treenail.events import OutboxEvent
+from treenail.ids import uuid7
 from treenail.migrate.owner import transaction
 from treenail.models import Membership, Tenant
 from treenail.testing import databases
@@ -129,6 +130,19 @@ def test_a_tenant_and_its_events_are_shown_to_itself_alone(app, two):
     with app.app_context(), tenant_session(two[0]) as session:
         assert session.scalars(select(Tenant.id)).all() == [two[0]]
         assert set(session.scalars(select(OutboxEvent.tenant_id))) == {two[0]}
+
+
+def test_a_tenant_writes_news_that_outlives_it_but_reads_none(app, two):
+    with app.app_context(), rls.transaction(db.engine, two[0]) as connection:
+        news = {"id": uuid7(), "type": "t", "version": 1, "data": {}}
+        connection.execute(insert(OutboxEvent).values(news | {"tenant_id": None}))
+        shown = connection.scalars(select(OutboxEvent.id)).all()
+        assert news["id"] not in shown
+        with pytest.raises(ProgrammingError, match="row-level security"):
+            connection.execute(
+                insert(OutboxEvent).values(news | {"id": uuid7(), "tenant_id": two[1]})
+            )
+        connection.rollback()
 
 
 @pytest.mark.parametrize("whose", ["", "'; SET ROLE postgres; --", "system"])

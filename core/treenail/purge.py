@@ -89,10 +89,8 @@ def left_behind(registry: Registry, name: str) -> int:
 @contextmanager
 def _seeing_all(registry: Registry) -> Iterator[Connection]:
     with owner.transaction(registry.settings) as connection:
-        if connection.dialect.name == "postgresql":
-            # Rows that a policy hides would be counted as none: rather an error.
-            connection.execute(text("SET LOCAL row_security = off"))
-        else:
+        # On PostgreSQL the policy treenail_migration shows the owner every row.
+        if connection.dialect.name == "sqlite":
             connection.execute(text("PRAGMA defer_foreign_keys = ON"))  # for circles of tables
         yield connection
 

@@ -35,6 +35,8 @@ from treenail.settings import CoreSettings
 # As PostgreSQL writes them, so that what stands can be compared with what should.
 # ``app.tenant`` is empty, not null, on a connection whose last transaction was a tenant's.
 TENANT = "({column} = (NULLIF(current_setting('app.tenant'::text, true), ''::text))::uuid)"
+# What no tenant may read it may write, as news of itself for when it is gone.
+WRITES = "({reads} OR ({column} IS NULL))"
 MIGRATING = "(current_setting('app.migrating'::text, true) = 'on'::text)"
 OURS = ("treenail_tenant", "treenail_system", "treenail_migration")
 RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
@@ -56,14 +58,20 @@ LACKING = """
             has_table_privilege(r.role, c.oid, 'INSERT')
             AND has_table_privilege(r.role, c.oid, 'UPDATE')
             AND has_table_privilege(r.role, c.oid, 'DELETE'))))"""
+PASSING_BY = """
+    SELECT rolname FROM pg_roles WHERE (rolsuper OR rolbypassrls) AND pg_has_role(oid, 'MEMBER')
+    LIMIT 1"""
+MAY_BECOME = """
+    SELECT pg_has_role(oid, 'MEMBER') AS member, pg_has_role(oid, 'USAGE') AS inherits
+    FROM pg_roles WHERE rolname = :name"""
 POLICIES = """
     SELECT tablename, policyname, roles::text[] AS roles, cmd, qual, with_check,
            EXISTS (SELECT FROM unnest(roles) AS r (name) WHERE CASE r.name WHEN 'public' THEN true
                    ELSE pg_has_role(r.name, 'MEMBER') END) AS concerns
     FROM pg_policies WHERE schemaname = current_schema() AND permissive = 'PERMISSIVE'"""
 
-Policy = tuple[list[str], str]
-"""The roles a policy is for, and its condition on rows read and written."""
+Policy = tuple[list[str], str, str]
+"""The roles a policy is for, and its conditions on rows that are read and written."""
 
 
 def put_up(connection: Connection, settings: CoreSettings, owns: Callable[[str], bool]) -> None:
@@ -120,16 +128,12 @@ def problems(connection: Connection) -> Iterator[str]:
 
 
 def _role_problems(connection: Connection, role: str) -> Iterator[str]:
-    passing = "SELECT rolname FROM pg_roles WHERE (rolsuper OR rolbypassrls)"
-    if above := connection.scalar(text(f"{passing} AND pg_has_role(oid, 'MEMBER') LIMIT 1")):
+    if above := connection.scalar(text(PASSING_BY)):
         how = "is" if above == role else f"may become {above},"
         yield f"the role {role} of TREENAIL_DATABASE_URL {how} a superuser or has BYPASSRLS"
         return  # and so may become any other
     system = system_role(role)
-    may = "SELECT pg_has_role(oid, 'MEMBER') AS member, pg_has_role(oid, 'USAGE') AS inherits"
-    found = connection.execute(
-        text(f"{may} FROM pg_roles WHERE rolname = :name"), {"name": system}
-    ).one_or_none()
+    found = connection.execute(text(MAY_BECOME), {"name": system}).one_or_none()
     if found is None or not found.member:
         yield f"the role {role} may not become {system}: {ADVICE}"
     elif found.inherits:
@@ -137,10 +141,11 @@ def _role_problems(connection: Connection, role: str) -> Iterator[str]:
 
 
 def _wanted(column: str, system: str, owner: str) -> dict[str, Policy]:
+    reads = TENANT.format(column=column)
     return {
-        OURS[0]: (["public"], TENANT.format(column=column)),
-        OURS[1]: ([system], "true"),
-        OURS[2]: ([owner], MIGRATING),
+        OURS[0]: (["public"], reads, WRITES.format(reads=reads, column=column)),
+        OURS[1]: ([system], "true", "true"),
+        OURS[2]: ([owner], MIGRATING, MIGRATING),
     }
 
 
@@ -153,8 +158,7 @@ def _policies(connection: Connection) -> Mapping[str, Mapping[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for row in connection.execute(text(POLICIES)):
         if row.concerns or row.policyname in OURS:
-            plain = row.cmd == "ALL" and row.qual == row.with_check
-            policy = (row.roles, row.qual if plain else None)
+            policy = (row.roles, row.qual if row.cmd == "ALL" else None, row.with_check)
             found.setdefault(row.tablename, {})[row.policyname] = policy
     return found
 
@@ -163,13 +167,12 @@ def _wall(
     connection: Connection, table: Any, wanted: Mapping[str, Policy], found: Mapping[str, Any]
 ) -> None:
     name = quoted(table.relname)
-    for policy, (roles, condition) in wanted.items():
-        if found.get(policy) != (roles, condition):
+    for policy, (roles, reads, writes) in wanted.items():
+        if found.get(policy) != (roles, reads, writes):
             to = "PUBLIC" if roles == ["public"] else ", ".join(map(quoted, roles))
             connection.exec_driver_sql(f"DROP POLICY IF EXISTS {policy} ON {name}")
             connection.exec_driver_sql(
-                f"CREATE POLICY {policy} ON {name} TO {to} "
-                f"USING ({condition}) WITH CHECK ({condition})"
+                f"CREATE POLICY {policy} ON {name} TO {to} USING ({reads}) WITH CHECK ({writes})"
             )
     if not table.forced:
         connection.exec_driver_sql(
