@@ -10,6 +10,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import (
     DDL,
@@ -57,6 +58,7 @@ from treenail.db import (
     Global,
     Identified,
     Model,
+    Plan,
     Tenanted,
     bind_tenant,
     db,
@@ -155,6 +157,7 @@ def _all(statement: Any) -> Form:
         made = statement(world) if callable(statement) else statement
         return session.execute(made).all()
 
+    run.statement = statement
     return run
 
 
@@ -549,6 +552,55 @@ def test_a_form_is_refused(app, world: World, name: str):
     with pytest.raises(REFUSALS), app.app_context(), tenant_session(world.own) as session:
         REFUSED[name](session, world)
     assert [_digest(app, tenant) for tenant in (world.own, world.foreign)] == before
+
+
+STATEMENTS = {
+    name: f.statement for name, f in {**OWN, **REFUSED}.items() if hasattr(f, "statement")
+}
+
+
+@pytest.mark.parametrize("reads", [True, False])
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_plan_gives_only_own_rows_or_is_refused(app, world: World, name: str, reads: bool):
+    made = STATEMENTS[name]
+    plan = Plan(lambda: made(world) if callable(made) else made)
+    before = [_digest(app, tenant) for tenant in (world.own, world.foreign)]
+    given = ""
+    with app.app_context(), tenant_session(world.own, read_only=reads) as session:
+        with suppress(*REFUSALS, psycopg.errors.ReadOnlySqlTransaction):
+            given = repr([vars(row) for row in session.rows(plan)])
+        assert "SECRET" not in given
+        assert world.foreign not in given
+        assert name in (*REFUSED, "for update") or "union" in name or given
+    assert [_digest(app, tenant) for tenant in (world.own, world.foreign)] == before
+
+
+def test_a_plan_is_each_tenants_own(app, world: World):
+    plan = Plan(lambda: select(Beam.name).where(Beam.name != bindparam("not")))
+    for tenant, name in ((world.own, "mine"), (world.foreign, "SECR"), (world.own, "mine")):
+        with app.app_context(), tenant_session(tenant, read_only=True) as session:
+            assert {row.name[:4] for row in session.rows(plan, **{"not": "?"})} == {name}
+            told = {"not": "?", "treenail_tenant": world.foreign}
+            assert {row.name[:4] for row in session.rows(plan, **told)} == {name}
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+def test_what_is_put_is_the_tenants_own(app, world: World, foreign: bool):
+    with app.app_context(), tenant_session(world.own) as session:
+        beam = Beam(name="put", tenant_id=world.foreign if foreign else None)
+        if foreign:
+            with pytest.raises(TenancyError):
+                session.put(beam)
+        else:
+            assert session.put(beam).tenant_id == world.own
+            assert session.get_one(Beam, beam.id).name == "put"
+    assert "put" not in repr(_digest(app, world.foreign))
+
+
+def test_a_reading_session_puts_nothing(app, world: World):
+    refused = pytest.raises(TenancyError)
+    with refused, app.app_context(), tenant_session(world.own, read_only=True) as session:
+        session.put(Beam(name="put"))
 
 
 @pytest.mark.parametrize("taken", CONNECTIONS)
