@@ -300,7 +300,7 @@ def test_check_list_and_role_agree(verify: Callable[[World], None], world: World
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(world=worlds())
 def test_check_list_and_role_agree_at_length(verify: Callable[[World], None], world: World) -> None:
     verify(world)
