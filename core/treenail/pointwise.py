@@ -24,14 +24,14 @@ def pointwise(condition: Any, *around: FromClause) -> ColumnElement[bool]:
         join = and_ if condition.operator is operators.and_ else or_
         return join(*(pointwise(part, *around) for part in condition.clauses))
     if isinstance(condition, BinaryExpression) and condition.operator is operators.in_op:
-        chosen = _plain_select(condition.right)
-        if chosen is not None and _apart(condition.left, chosen, around):
-            return _exists(condition.left, chosen, around)
+        x, chosen = condition.left, _plain_select(condition.right)
+        # x is of the tables around, and none of those is read again inside.
+        if chosen is not None and _tables(x) <= {*around} and _tables(chosen).isdisjoint(around):
+            return _exists(x, chosen, (*around, *_tables(chosen)))
     return condition  # type: ignore[no-any-return]
 
 
-def _exists(x: Any, chosen: Select[Any], around: tuple[FromClause, ...]) -> ColumnElement[bool]:
-    tables = (*around, *chosen.get_final_froms())
+def _exists(x: Any, chosen: Select[Any], tables: tuple[Any, ...]) -> ColumnElement[bool]:
     within = [pointwise(part, *tables) for part in chosen._where_criteria]
     (y,) = chosen.selected_columns
     narrowed = chosen.where()
@@ -56,8 +56,6 @@ def _plain_select(right: Any) -> Select[Any] | None:
     return None if any(part is not None and part not in ((), False) for part in more) else right
 
 
-def _apart(x: Any, chosen: Select[Any], around: tuple[FromClause, ...]) -> bool:
-    """Whether x is of the tables around, and none of those is read again inside."""
-    inside = [table for source in chosen.get_final_froms() for table in source._from_objects]
-    named = [part.table for part in visitors.iterate(x) if isinstance(part, ColumnClause)]
-    return all(table in around for table in named) and not any(t in around for t in inside)
+def _tables(root: Any) -> set[Any]:
+    """Every table of which a column is named."""
+    return {part.table for part in visitors.iterate(root) if isinstance(part, ColumnClause)}
