@@ -31,6 +31,7 @@ def configuration(settings: CoreSettings) -> dict[str, Any]:
 
 def _options(url: URL) -> dict[str, Any]:
     options: dict[str, Any] = {"pool_size": 32, "max_overflow": 32}
+    options["pool_use_lifo"] = True  # the connection whose cache is warm
     options["json_deserializer"] = orjson.loads
     options["hide_parameters"] = True  # an error's text, which is logged, would hold them
     if url.get_backend_name() == "sqlite":
