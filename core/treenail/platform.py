@@ -6,11 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flask.globals import _cv_app
 from jinja2 import Environment
 from sqlalchemy.util import LRUCache
 
-from treenail import mail_templates
+from treenail import context, mail_templates
 from treenail.contributions import EventType, PeriodicTask, ResourceType, Subscription
 from treenail.crypto import KeyRing, parse_key_ring
 from treenail.errors import ConfigurationError
@@ -102,7 +101,7 @@ class Platform:
 
 def current() -> Platform:
     """The present application's platform."""
-    platform: Platform = _cv_app.get().app.extensions["treenail"]
+    platform: Platform = context.app().extensions["treenail"]
     return platform
 
 

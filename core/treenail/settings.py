@@ -168,7 +168,9 @@ class CoreSettings(Section):
         "whether `serve` runs background work itself",
     )
     threads: int = setting(
-        fields.Int(strict=False, validate=validate.Range(1, 256)), 16, "threads that answer HTTP"
+        fields.Int(strict=False, validate=validate.Range(1, 256)),
+        16,
+        "threads that answer HTTP, at most",
     )
     max_body_bytes: int = setting(
         fields.Int(validate=validate.Range(1024)), 2 << 20, "largest JSON body"
@@ -188,6 +190,11 @@ class CoreSettings(Section):
     def name(self) -> str:
         """What tells this deployment from others that share a Redis with it."""
         return f"treenail-{hashlib.sha256(self.database.encode()).hexdigest()[:12]}"
+
+    @property
+    def steady_threads(self) -> int:
+        """How many answer HTTP as long as none is held up: a server's answers are waited for."""
+        return 2 if self.database.startswith("sqlite") else 8
 
     @property
     def database(self) -> str:

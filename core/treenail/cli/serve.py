@@ -12,7 +12,9 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
 
+from treenail.turns import Turns
 from treenail.web import openapi as description
 
 
@@ -56,6 +58,15 @@ def openapi() -> None:
     json.dump(description.document(app, app.extensions["treenail"].registry.version), sys.stdout)
 
 
+class Threads(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's worker with threads, as few of them as will do."""
+
+    def get_thread_pool(self) -> Turns:
+        """The threads."""
+        settings = self.app.application.extensions["treenail"].settings
+        return Turns(settings.steady_threads, settings.threads)
+
+
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn with one process and threads; live documents bring a thread of their own."""
 
@@ -69,7 +80,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         settings = self.application.extensions["treenail"].settings
         values: dict[str, Any] = {
             "bind": self.address,
-            "worker_class": "gthread",
+            "worker_class": Threads,
             "workers": 1,
             "threads": settings.threads,
             "graceful_timeout": 10,

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flask import current_app, g
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, Select
 
+from treenail import context
 from treenail.db import guard, rls
 from treenail.db.engines import reading
 from treenail.db.plans import Plan, Row, watch_of
@@ -48,12 +48,12 @@ class Reader:
 
 def reader() -> Reader:
     """A reader of the present application's database."""
-    return Reader(reading(current_app.extensions["sqlalchemy"].engine))
+    return Reader(reading(context.app().extensions["sqlalchemy"].engine))
 
 
 def run(plan: Plan, scope: Scope, values: dict[str, Any], whose: Whose) -> list[Row]:
     """What the plan finds, asked through the request's reader, or one for this alone."""
-    if of_request := g.get("reader"):
+    if of_request := context.kept().get("reader"):
         return of_request.run(plan, scope, values, whose)  # type: ignore[no-any-return]
     with reader() as found:
         return found.run(plan, scope, values, whose)

@@ -14,6 +14,7 @@ from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import Connection, Engine, Subquery, event
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
+from treenail import context
 from treenail.db import guard, inserts, reads, rls
 from treenail.db.base import Model
 from treenail.db.engines import reading
@@ -140,11 +141,12 @@ def _assert_owned(session: TenantSession, context: Any, instances: Any) -> None:
 
 def bind_tenant(tenant_id: str, *, read_only: bool = False) -> None:
     """Say, once per app context, whose rows ``db.session`` is for."""
-    if "tenant_binding" in g and g.tenant_binding[0] != tenant_id:
+    kept = context.kept()
+    if kept.get("tenant_binding", (tenant_id,))[0] != tenant_id:
         raise TenancyError("a session is never bound to a second tenant")
     if db.session.registry.has():
         raise TenancyError("a session is in use in this context already")
-    g.tenant_binding = (tenant_id, read_only)
+    kept.tenant_binding = (tenant_id, read_only)
 
 
 def session() -> TenantSession:
@@ -154,7 +156,7 @@ def session() -> TenantSession:
 
 def plans() -> Runs:
     """Who runs plans for the request: where it only reads, no session is made for them."""
-    tenant_id, read_only = g.tenant_binding
+    tenant_id, read_only = context.kept().tenant_binding
     return TenantReads(tenant_id) if read_only else session()
 
 

@@ -1,9 +1,8 @@
 """Who calls, and for which tenant: read anew on each request, so that changes act at once."""
 
 import structlog
-from flask import g, request
 
-from treenail import platform, trace
+from treenail import context, platform, trace
 from treenail.db import SystemReads
 from treenail.errors import BadRequest, Conflict, Problem, Unauthenticated
 from treenail.ids import is_id
@@ -16,7 +15,7 @@ log = structlog.get_logger("treenail.web")
 
 def principal() -> Principal:
     """The caller of the present request; raises `Unauthenticated` on a public route."""
-    found: Principal | None = g.get("principal")
+    found: Principal | None = context.kept().get("principal")
     if found is None:
         raise Unauthenticated()
     return found
@@ -26,7 +25,7 @@ def identify() -> Identity:
     """The identity that the request's credential proves; raises `Unauthenticated`."""
     for plugin, authenticate in platform.current().registry.implementations("authenticate"):
         try:
-            identity: Identity | None = authenticate(request=request)
+            identity: Identity | None = authenticate(request=context.request())
         except Problem:
             raise
         except Exception:
@@ -45,7 +44,7 @@ def resolve(identity: Identity, tenant_id: str | None = None) -> Principal:
     """
     reads = SystemReads("resolve principal")
     found = principals.resolve(reads, identity, tenant_id or _header())
-    g.principal = found
+    context.kept().principal = found
     trace.identify(found.user_id, found.tenant_id)
     return found
 
@@ -60,7 +59,7 @@ def require_tenant(found: Principal) -> Principal:
 
 
 def _header() -> str | None:
-    value = request.headers.get(TENANT_HEADER)
+    value = context.request().headers.get(TENANT_HEADER)
     if value is not None and not is_id(value):
         # Two spellings of one id would be two tenants to whoever compares text.
         raise BadRequest(f"{TENANT_HEADER} is not an id in canonical form.")

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property, update_wrapper
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response
 from sqlalchemy import inspect
 
-from treenail import idempotency, permissions
+from treenail import context, idempotency, permissions
 from treenail.db import Row, bind_tenant, db, plans, session
 from treenail.db.reads import reader
 from treenail.errors import NotFound
@@ -50,19 +50,20 @@ class Endpoint:
 
     def __call__(self, **arguments: Any) -> Any:
         """Answer a request; raises `treenail.errors.Problem`."""
-        g.reader = reads = reader()
+        kept = context.kept()
+        kept.reader = reads = reader()
         try:
             with ExitStack() as stack:
                 return self._answer(arguments, stack)
         finally:
             reads.close()
-            del g.reader
+            del kept.reader
 
     def _answer(self, arguments: dict[str, Any], stack: ExitStack) -> Any:
         use = self._admit(arguments, stack)
         if use and (replayed := once.replay(use)):
             return replayed
-        writes = self._writes
+        writes, request = self._writes, context.request()
         if "If-Match" in request.headers and request.method not in READS:
             _require_match(arguments)
         answer = self._respond(self.view(**self._input(arguments)))
@@ -104,12 +105,12 @@ class Endpoint:
         tenant_id = caller.require_tenant(found).tenant_id
         use = once.use_of(found, tenant_id)
         _hold(use, stack)  # before the transaction: on SQLite that would wait for the first
-        writes = self._writes
+        writes, kept = self._writes, context.kept()
         bind_tenant(tenant_id or "", read_only=not writes)
         if writes:
-            g.reader.close()  # from here on the transaction's own connection will do
+            kept.reader.close()  # from here on the transaction's own connection will do
         try:
-            g.target = permissions.authorize(plans(), found, self.access.permission, target)
+            kept.target = permissions.authorize(plans(), found, self.access.permission, target)
         except NotFound:
             decision = permissions.check(plans(), found, self.access.permission, target)
             if decision.exists or not (use and once.removed(use)):
@@ -151,18 +152,18 @@ class Endpoint:
         kind = permissions.resource_type_of(self.access.permission)
         if kind.model is not None and target is not None:
             db.session.get(kind.model, target, with_for_update={"key_share": True})
-        g.target = permissions.authorize(
+        context.kept().target = permissions.authorize(
             session(), caller.principal(), self.access.permission, target
         )
 
     @property
     def _writes(self) -> bool:
-        return self.access.kind == "permission" and request.method not in READS
+        return self.access.kind == "permission" and context.request().method not in READS
 
 
 def target() -> Row:
     """The resource the request's permission was checked on, as it is (but what is binary)."""
-    found: Row = g.target
+    found: Row = context.kept().target
     return found
 
 

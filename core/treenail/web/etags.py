@@ -14,6 +14,7 @@ from flask.globals import request_ctx
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import quote_etag
 
+from treenail import context
 from treenail.errors import PreconditionFailed
 from treenail.schemas import Schema
 
@@ -27,11 +28,12 @@ def answer(document: Mapping[str, Any], status: int) -> Response:
     """The document with its tag; 304 for a reader who has it already."""
     body = orjson.dumps(document)
     tag = _tag(body)
+    request = context.request()
     held = request.headers.get("If-None-Match")
     if held and request.method == "GET" and request.if_none_match.contains_weak(tag):
         response = Response(status=304)
     else:
-        response = Response(body, status, mimetype="application/json")
+        response = Response(body, status, content_type="application/json")
     response.headers.add("ETag", quote_etag(tag))
     return response
 

@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 import redis
 import structlog
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 
+from treenail import context
 from treenail.errors import TooManyRequests, Unauthenticated
 from treenail.principal import Identity
 from treenail.rates import Rate
@@ -132,7 +133,7 @@ def install(app: Flask, settings: CoreSettings) -> None:
 
 def by_address(access: Access) -> None:
     """Count a call by nobody in particular; raises `TooManyRequests`."""
-    limits: Limits | None = current_app.extensions[EXTENSION]
+    limits: Limits | None = context.app().extensions[EXTENSION]
     if limits is not None and not access.unlimited:
         limits.take(network_of(client_address()), access.rate)
 
@@ -147,7 +148,7 @@ def identify(access: Access) -> Identity:
     except Unauthenticated:
         by_address(access)
         raise
-    limits: Limits | None = current_app.extensions[EXTENSION]
+    limits: Limits | None = context.app().extensions[EXTENSION]
     if limits is not None and not access.unlimited:
         limits.take(identity.user_id, access.rate)
     return identity
@@ -155,7 +156,7 @@ def identify(access: Access) -> Identity:
 
 def _tell(response: Response) -> Response:
     """The headers of the IETF draft *RateLimit header fields*, in its 6th version's form."""
-    if (rate := g.get("rate")) and "RateLimit-Limit" not in response.headers:
+    if (rate := context.kept().get("rate")) and "RateLimit-Limit" not in response.headers:
         remaining, limit, reset = rate
         response.headers.extend(
             [

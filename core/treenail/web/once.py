@@ -7,7 +7,7 @@ import structlog
 from flask import Response, current_app, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from treenail import idempotency
+from treenail import context, idempotency
 from treenail.db import session, system_session
 from treenail.errors import BadRequest
 from treenail.idempotency import Use
@@ -25,7 +25,7 @@ log = structlog.get_logger("treenail.web")
 
 def use_of(principal: Principal, tenant_id: str | None) -> Use | None:
     """How the request uses a key; None when it doesn't. Raises 400 for one that is none."""
-    key = request.headers.get(HEADER)
+    key = context.request().headers.get(HEADER)
     if key is None or request.method not in METHODS or request.path.startswith(EXEMPT):
         return None
     if not WELL_FORMED.fullmatch(key):

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, request
 
-from treenail import logs, metrics, trace
+from treenail import context, logs, metrics, trace
 from treenail.ids import is_id, uuid7
 from treenail.logs import SECRET_KEYS
 
@@ -53,19 +53,21 @@ def install(app: Flask) -> None:
 
 
 def _begin() -> None:
-    given = request.headers.get("X-Request-Id", "")
+    given = context.request().headers.get("X-Request-Id", "")
     request_id = given if WELL_FORMED.fullmatch(given) else uuid7()
-    g.started = time.perf_counter()
-    g.tracing = trace.begin(trace.Trace(request_id=request_id))
+    kept = context.kept()
+    kept.started = time.perf_counter()
+    kept.tracing = trace.begin(trace.Trace(request_id=request_id))
 
 
 def _finish(response: Response) -> Response:
     response.headers.add("X-Request-Id", trace.current().request_id or "")
-    seconds = time.perf_counter() - g.started
+    seconds = time.perf_counter() - context.kept().started
+    request = context.request()
     method, rule = request.method, request.url_rule
     if rule is None or not rule.websocket:  # a socket's life is no answer's time
         route = rule.rule if rule else None
-        metrics.of(current_app).observe(route, method, response.status_code, seconds)
+        metrics.of(context.app()).observe(route, method, response.status_code, seconds)
     if logs.wants_requests():
         ms = round(seconds * 1000, 2)
         logs.request(method=method, path=_path(), status=response.status_code, ms=ms)
@@ -85,6 +87,6 @@ def _path() -> str:
 
 
 def _end(error: BaseException | None) -> None:
-    token = g.pop("tracing", None)
+    token = context.kept().pop("tracing", None)
     if token:
         trace.end(token)

@@ -13,6 +13,7 @@ from threading import BoundedSemaphore
 import bcrypt
 from treenail import platform
 from treenail.crypto import derive
+from treenail.turns import aside
 
 from treenail_auth import settings
 
@@ -24,14 +25,14 @@ SLOTS = BoundedSemaphore(os.cpu_count() or 1)
 def hash_password(password: str) -> str:
     """A new hash, salted; takes about 250 ms."""
     salt = bcrypt.gensalt(settings.current().bcrypt_rounds)
-    with SLOTS:
+    with aside(), SLOTS:
         return bcrypt.hashpw(_prehash(password), salt).decode()
 
 
 def matches(password: str, known: str | None) -> bool:
     """Whether it is the password behind the hash; as slow where there is no hash."""
     against = known or _nobodys_hash()
-    with SLOTS:
+    with aside(), SLOTS:
         equal = bcrypt.checkpw(_prehash(password), against.encode())
     return equal and known is not None
 
