@@ -39,7 +39,7 @@ class Schema(BaseSchema):
 
     def _document(self, obj: Any) -> dict[str, Any]:
         document = {}
-        read = obj.get if isinstance(obj, Mapping) else partial(getattr, obj)
+        read = obj.get if hasattr(type(obj), "get") else partial(getattr, obj)
         for key, name, kind, convert, field in self._members:
             value = read(name, missing) if kind else missing
             if type(value) is kind:

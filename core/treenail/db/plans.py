@@ -27,6 +27,10 @@ class Row:
     def __init__(self, cells: dict[str, Any]) -> None:
         self.__dict__ = cells
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """A column, or what was added; as of a mapping."""
+        return self.__dict__.get(name, default)
+
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"the plan selects no {name}")
 

@@ -154,15 +154,18 @@ def _inherited(
         return {row.id: _Has() for row in rows}
     parent = platform.current().resource_types[level.parent.type]
     if parent.name == TENANT:
-        has = _in_tenant(session, principal, parent, below)
-        return {row.id: _Has(level.inherits.get(has.built_in or ""), has.custom) for row in rows}
+        brought = _brought(level, _in_tenant(session, principal, parent, below))
+        return {row.id: brought for row in rows}
     key = level.parent.column.key
     parents = _parents(session, parent, {getattr(row, key) for row in rows})
     found = _roles(session, principal, parent, parents, below)
-    above = {row.id: found[getattr(row, key)] for row in rows}
-    return {
-        id_: _Has(level.inherits.get(has.built_in or ""), has.custom) for id_, has in above.items()
-    }
+    above = {id_: _brought(level, has) for id_, has in found.items()}
+    return {row.id: above[getattr(row, key)] for row in rows}
+
+
+def _brought(level: ResourceType, has: _Has) -> _Has:
+    """What something above brings on the level."""
+    return _Has(level.inherits.get(has.built_in or ""), has.custom)
 
 
 def _parents(session: Runs, parent: ResourceType, ids: set[str]) -> Sequence[Any]:

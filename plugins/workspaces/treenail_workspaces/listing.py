@@ -13,6 +13,7 @@ from treenail_rbac.models import Grant
 from treenail_workspaces.models import Document, Workspace, title_key
 
 ESCAPE = "/"
+SHOWN = ("id", "workspace_id", "title", "kind", "mode", "created_by", "created_at", "updated_at")
 COLUMNS = {
     "createdAt": Document.id,  # made with the row, and sorts by time
     "title": Document.title_key,
@@ -52,7 +53,8 @@ def documents(
 
 
 def _chosen(by: Principal, values: Collection[str], shared: bool) -> Select[Any]:
-    found = visible(by, "document:read", Document)
+    shown = [getattr(Document, name) for name in (*SHOWN, "title_key")]
+    found = visible(by, "document:read", Document).with_only_columns(*shown)
     if "workspace_id" in values:
         found = found.where(Document.workspace_id == bindparam("workspace_id"))
     if "pattern" in values:
