@@ -23,6 +23,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.orm import LoaderCriteriaOption, ORMExecuteState, with_loader_criteria
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.context import FromStatement
 from sqlalchemy.sql.dml import Insert, Update, UpdateBase
 from sqlalchemy.sql.elements import BinaryExpression, ColumnClause
@@ -131,6 +132,14 @@ def assert_owned(objects: Iterable[object], tenant_id: str) -> None:
             history = inspect(owned).attrs.tenant_id.history
             if {*history.added, *history.unchanged, *history.deleted} - {tenant_id}:
                 raise TenancyError(f"a {type(owned).__name__} of another tenant")
+
+
+def take(made: object, tenant_id: str) -> None:
+    """Make a new object the tenant's, unless it is another's already."""
+    if isinstance(made, Tenanted):
+        if made.tenant_id not in (None, tenant_id):
+            raise TenancyError(f"a {type(made).__name__} of another tenant")
+        set_committed_value(made, "tenant_id", tenant_id)
 
 
 def refuse_foreign(obj: object, tenant_id: str) -> None:

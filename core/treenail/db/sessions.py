@@ -81,7 +81,7 @@ class TenantSession(FlaskSession):
         """
         if self.read_only:
             raise TenancyError("a request that only reads can't write")
-        guard.assert_owned([made], self.tenant_id)
+        guard.take(made, self.tenant_id)
         self._autoflush()
         inserts.put(super().connection(), made)
         return made
