@@ -47,10 +47,11 @@ class Document(Identified, Tenanted, Model):
     __tablename__ = "workspaces_documents"
     __table_args__ = (
         UniqueConstraint("tenant_id", "id"),
-        # A list's every order, in a workspace and in the tenant; an id sorts by creation.
+        # A list's every order, in a workspace and in the tenant; an id sorts by creation. With
+        # the workspace in them, what one may not see is passed over without reading its row.
         Index("ix_workspaces_documents_workspace", "tenant_id", "workspace_id", "id"),
-        Index("ix_workspaces_documents_title", "tenant_id", "title_key", "id"),
-        Index("ix_workspaces_documents_updated", "tenant_id", "updated_at", "id"),
+        Index("ix_workspaces_documents_title", "tenant_id", "title_key", "id", "workspace_id"),
+        Index("ix_workspaces_documents_updated", "tenant_id", "updated_at", "id", "workspace_id"),
         Index(
             "ix_workspaces_documents_workspace_title",
             *("tenant_id", "workspace_id", "title_key", "id"),
