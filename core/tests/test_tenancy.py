@@ -584,6 +584,13 @@ def test_a_plan_is_each_tenants_own(app, world: World):
             assert {row.name[:4] for row in session.rows(plan, **told)} == {name}
 
 
+def test_a_plan_without_one_of_its_values_is_refused(app, world: World):
+    plan = Plan(lambda: select(Beam.name).where(Beam.name == bindparam("name")))
+    refused = pytest.raises(TypeError, match="the plan needs name")
+    with refused, app.app_context(), tenant_session(world.own, read_only=True) as session:
+        session.rows(plan)
+
+
 @pytest.mark.parametrize("foreign", [True, False])
 def test_what_is_put_is_the_tenants_own(app, world: World, foreign: bool):
     with app.app_context(), tenant_session(world.own) as session:

@@ -82,6 +82,8 @@ class _Ready:
         lengths = tuple([len(values[name]) for name in self.shape.lists if name in values])
         text = self.texts.get(lengths)
         if text is None:
+            if missing := self.shape.required - values.keys():
+                raise TypeError(f"the plan needs {', '.join(sorted(missing))}")
             text = self.texts[lengths] = _Text(self.shape.compiled, self.constants, values)
         parameters = text.parameters(values)
         if watch:
@@ -97,6 +99,7 @@ class _Shape:
         self.compiled = compiled
         binds = compiled.bind_names.items()
         self.lists = sorted({name for bind, name in binds if bind.expanding})
+        self.required = {name for bind, name in binds if bind.required}
         self.names: list[str] = []
         self.converts: list[tuple[str, Convert]] = []
         columns: Any = compiled._result_columns
