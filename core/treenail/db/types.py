@@ -1,6 +1,7 @@
 """Column types that mean the same on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, Uuid
@@ -32,6 +33,7 @@ class Timestamp(TypeDecorator[datetime]):
         return super().result_processor(dialect, coltype)
 
 
+@lru_cache(maxsize=16_384)  # lists show the same moments, and ids, again and again
 def _read_utc(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(f"{text}+00:00")
 
@@ -48,6 +50,7 @@ class CanonicalUuid(Uuid[str]):
         return _hyphenated
 
 
+@lru_cache(maxsize=16_384)
 def _hyphenated(text: str | None) -> str | None:
     if text is None:
         return None
