@@ -4,7 +4,7 @@ Wall 1: which tenant a session belongs to is read when it is made, from what the
 resolved out of a membership; it is never bound again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -86,6 +86,14 @@ class TenantSession(FlaskSession):
         inserts.put(super().connection(), made)
         return made
 
+    def put_all(self, made: Sequence[Any], *, once: bool = False) -> None:
+        """Insert new objects of one model now, as `put` does; ``once`` leaves out what is there."""
+        if self.read_only:
+            raise TenancyError("a request that only reads can't write")
+        guard.assert_owned(made, self.tenant_id)
+        self._autoflush()
+        inserts.put_all(super().connection(), made, once=once)
+
 
 class SystemSession(Session):
     """A session across tenants; its transactions say that they are the system's."""
@@ -100,6 +108,16 @@ class SystemSession(Session):
         self._autoflush()
         inserts.put(self.connection(), made)
         return made
+
+    def put_all(self, made: Sequence[Any]) -> None:
+        """Insert new objects of one model now, as `put` does."""
+        self._autoflush()
+        inserts.put_all(self.connection(), made)
+
+    def change(self, plan: Plan, **values: Any) -> int:
+        """Run a planned update or delete; returns how many rows it met."""
+        self._autoflush()
+        return reads.change_on(self.connection(), plan, values)
 
 
 db = SQLAlchemy(model_class=Model, session_options={"class_": TenantSession})
