@@ -1,6 +1,7 @@
 """Deliveries: every event reaches every subscriber, however often something dies."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -376,17 +377,26 @@ def test_more_events_than_a_batch_are_all_relayed(send, run_tasks):
     assert run_tasks() == relay.BATCH + 10
 
 
-def test_due_deliveries_are_found_by_an_index(app):
+@pytest.mark.parametrize(
+    ("build", "index"),
+    [
+        (lambda: claims._due(claims._no_line()), "_due"),
+        (claims._due_heads, "_line"),
+        (claims._waiting, "_line"),
+        (claims._later, "_due"),
+    ],
+)
+def test_due_deliveries_are_found_by_an_index(app, build, index):
     with app.app_context(), db.engine.connect() as connection:
         if db.engine.dialect.name != "sqlite":
             return
         values = {"names": ["letters.post"], "busy": [""], "moment": START, "most": 9}
-        query, options = claims._due().params(values), {"render_postcompile": True}
+        query, options = build().params(values), {"render_postcompile": True}
         sql = str(query.compile(dialect=sqlite.dialect(), compile_kwargs=options))
         places = ("x",) * sql.count("?")
-        plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", places).all())
-    assert "ix_core_deliveries_due" in plan
-    assert "ix_core_deliveries_line" in plan
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", places).all()
+    assert f"ix_core_deliveries{index}" in str(plan)
+    assert not re.search(r"SCAN core_(?!\w+( AS \w+)? USING)", str(plan)), plan
 
 
 @pytest.fixture

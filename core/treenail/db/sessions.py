@@ -142,7 +142,7 @@ def _bind_system(
     session: SystemSession, transaction: SessionTransaction, connection: Connection
 ) -> None:
     if not transaction.nested:
-        rls.bind(connection, rls.SYSTEM)
+        rls.bind(connection, rls.SYSTEM, session.info["settings"])
 
 
 @event.listens_for(TenantSession, "before_attach")
@@ -186,14 +186,18 @@ def tenant_session(tenant_id: str, *, read_only: bool = False) -> Iterator[Tenan
 
 
 @contextmanager
-def system_session(reason: str, *, read_only: bool = False) -> Iterator[SystemSession]:
+def system_session(
+    reason: str, *, read_only: bool = False, settings: Sequence[str] = ()
+) -> Iterator[SystemSession]:
     """A transaction across tenants, for what has a reason to: relays, log-in, sweeps.
 
-    Committed at the end, rolled back on an error.
+    Committed at the end, rolled back on an error. The ``settings`` are PostgreSQL's, for
+    this transaction: ``synchronous_commit = off``; on SQLite they mean nothing.
     """
+    info = {"reason": reason, "settings": settings}
     engine = reading(db.engine) if read_only else db.engine
     with (
-        SystemSession(engine, info={"reason": reason}, expire_on_commit=False) as session,
+        SystemSession(engine, info=info, expire_on_commit=False) as session,
         session.begin(),
     ):
         yield session

@@ -14,7 +14,18 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.orm import aliased
 
 from treenail.clock import utcnow
@@ -29,6 +40,12 @@ LEASE = 4.0
 """Seconds; a worker's heartbeat comes several times in them."""
 CRASHES = 5
 """So often a delivery is taken up at once after its worker died; then it waits its schedule."""
+HASTE = (
+    *("synchronous_commit = off", "jit = off"),
+    *("enable_sort = off", "enable_bitmapscan = off", "enable_seqscan = off"),
+)
+"""How PostgreSQL is to work here. What a power failure forgets is done again; and it knows too
+little of how long a queue is at the moment: it would sort all of it for every claim."""
 MAX_ERROR = 2000
 log = structlog.get_logger("treenail.deliveries")
 
@@ -78,7 +95,7 @@ def exchange(
 
     Nothing of the ``busy`` lanes is claimed (`lane`).
     """
-    with system_session("deliver") as session:
+    with system_session("deliver", settings=HASTE) as session:
         record(session, outcomes)
         events = relay.fan_out(session, subscriptions)
         claims = _claim(session, subscriptions, busy, limit) if limit > 0 else []
@@ -108,7 +125,7 @@ def record(session: SystemSession, outcomes: Iterable[Outcome]) -> None:
 def settle(outcomes: Sequence[Outcome]) -> None:
     """Write down what came of tries, in a transaction of its own."""
     if outcomes:
-        with system_session("deliver") as session:
+        with system_session("deliver", settings=HASTE) as session:
             record(session, outcomes)
 
 
@@ -125,12 +142,12 @@ def give_back(claims: Iterable[Claim]) -> None:
 def due_next(subscriptions: Collection[str]) -> datetime | None:
     """When there is something to do, relaying included; None while nothing waits."""
     (found,) = SystemReads("sweep").rows(WAITING, names=padded(subscriptions))
-    return utcnow() if found.news else found.due
+    return utcnow() if found.news else _earlier(found)
 
 
 def _due_after(session: SystemSession, subscriptions: Collection[str]) -> datetime | None:
-    found = session.rows(LATER, names=padded(subscriptions), moment=utcnow())
-    return found[0].due_at if found else None
+    (found,) = session.rows(LATER, names=padded(subscriptions), moment=utcnow())
+    return _earlier(found)
 
 
 def policy_of(subscription: Subscription, event: Event, target: str) -> Policy:
@@ -149,14 +166,20 @@ def _claim(
     busy: Collection[str],
     limit: int,
 ) -> list[Claim]:
-    names, lanes, owner = padded(subscriptions), padded(busy), secrets.token_hex(8)
-    while due := session.rows(DUE, names=names, busy=lanes, moment=utcnow(), most=limit):
-        if rows := [row for row in due if not _put_off(session, row, subscriptions)]:
-            ids = padded([row.delivery_id for row in rows])
-            until = utcnow() + timedelta(seconds=LEASE)
-            session.change(TAKEN, ids=ids, holder=owner, moment=until)
-            return [_claimed(row, owner) for row in rows]
-    return []
+    given = {"names": padded(subscriptions), "busy": padded(busy)}
+    heads = session.rows(DUE_HEADS, **given, moment=utcnow(), most=(limit + 1) // 2)
+    due = list[Row]()
+    if heads:
+        ids = padded([head.id for head in heads])
+        due += session.rows(HEADS, **given, ids=ids, moment=utcnow(), most=limit)
+    due += session.rows(DUE, **given, moment=utcnow(), most=limit - len(due))
+    rows = [row for row in due if not _put_off(session, row, subscriptions)]
+    if not rows:
+        return _claim(session, subscriptions, busy, limit) if due else []
+    owner, ids = secrets.token_hex(8), padded([row.delivery_id for row in rows])
+    until = utcnow() + timedelta(seconds=LEASE)
+    session.change(TAKEN, ids=ids, holder=owner, moment=until)
+    return [_claimed(row, owner) for row in rows]
 
 
 def _claimed(row: Row, owner: str) -> Claim:
@@ -207,20 +230,49 @@ def _change(plan: Plan, claims: Iterable[Claim], **values: Any) -> None:
     for claim in claims:
         of_owner[claim.owner].append(claim.id)
     if of_owner:
-        with system_session("deliver") as session:
+        with system_session("deliver", settings=HASTE) as session:
             for owner, ids in of_owner.items():
                 session.change(plan, ids=padded(ids), holder=owner, **values)
 
 
+_NAMES: Any = bindparam("names", expanding=True)
+_BUSY: Any = bindparam("busy", expanding=True)
+
+
 def is_due() -> ColumnElement[bool]:
     """Open, its turn come, and of a plugin that is there: the others' stay until it is back."""
-    present = DeliveryRow.subscription.in_(bindparam("names", expanding=True))
-    return and_(is_open(), DeliveryRow.due_at <= bindparam("moment"), present)
+    return and_(is_open(), DeliveryRow.due_at <= bindparam("moment"), _is_present())
 
 
-def _due() -> Select[Any]:
-    before = aliased(DeliveryRow)
-    is_before = (before.line == DeliveryRow.line, before.id < DeliveryRow.id, is_open(before))
+def _is_present() -> ColumnElement[bool]:
+    return DeliveryRow.subscription.in_(_NAMES)
+
+
+def _heads() -> Any:
+    """The first of each line: ``id``, ``due_at``, ``subscription``, ``line``.
+
+    Found from line to line, by an index: they may be long, and all that wait in them due.
+    """
+    first, following, head = (aliased(DeliveryRow) for _ in range(3))
+    start = select(func.min(first.line).label("line")).where(is_open(first))
+    lines = start.where(first.line.is_not(None)).cte("lines", recursive=True)
+    further = (is_open(following), following.line > lines.c.line)
+    step = select(func.min(following.line)).where(*further).scalar_subquery()
+    lines = lines.union_all(select(step).where(lines.c.line.is_not(None)))
+    wanted = (head.id, head.due_at, head.subscription)
+    own = select(head.id).where(head.line == lines.c.line, is_open(head)).order_by(head.id).limit(1)
+    cells = [own.with_only_columns(cell).scalar_subquery().label(cell.key) for cell in wanted]
+    return select(*cells, lines.c.line).where(lines.c.line.is_not(None)).subquery("heads")
+
+
+def _due_heads() -> Select[Any]:
+    heads = _heads().c
+    due = (heads.due_at <= bindparam("moment"), heads.subscription.in_(_NAMES))
+    found = select(heads.id).where(*due, heads.line.not_in(_BUSY))
+    return found.order_by(heads.due_at).limit(bindparam("most", type_=Integer))
+
+
+def _due(*which: ColumnElement[bool]) -> Select[Any]:
     lane_of = DeliveryRow.subscription + " " + DeliveryRow.target
     own = (DeliveryRow.subscription, DeliveryRow.target, DeliveryRow.status)
     counts = (DeliveryRow.attempts, DeliveryRow.failures)
@@ -228,25 +280,42 @@ def _due() -> Select[Any]:
     return (
         select(DeliveryRow.id.label("delivery_id"), *own, *counts, *event)
         .join(OutboxEvent, OutboxEvent.id == DeliveryRow.event_id)
-        .where(is_due(), ~exists().where(*is_before))
-        .where(lane_of.not_in(bindparam("busy", expanding=True)))
+        .where(is_due(), *which)
+        .where(lane_of.not_in(_BUSY))
         .order_by(DeliveryRow.due_at, DeliveryRow.id)
-        .limit(bindparam("most"))
+        .limit(bindparam("most", type_=Integer))
         .with_for_update(skip_locked=True, of=DeliveryRow)
     )
 
 
+def _no_line() -> ColumnElement[bool]:
+    return DeliveryRow.line.is_(None)
+
+
+def _is_head() -> ColumnElement[bool]:
+    return DeliveryRow.id.in_(bindparam("ids", expanding=True))
+
+
+def _next(*after: Any) -> Any:
+    """When the first is due, of those in no line and of the heads of lines."""
+    heads = _heads().c
+    alone = select(func.min(DeliveryRow.due_at)).where(is_open(), _is_present(), _no_line())
+    head = select(func.min(heads.due_at)).where(heads.subscription.in_(_NAMES))
+    for moment in after:
+        alone, head = alone.where(DeliveryRow.due_at > moment), head.where(heads.due_at > moment)
+    return alone.scalar_subquery().label("alone"), head.scalar_subquery().label("head")
+
+
 def _waiting() -> Any:
-    new = exists().where(OutboxEvent.relayed_at.is_(None))
-    present = DeliveryRow.subscription.in_(bindparam("names", expanding=True))
-    due = select(DeliveryRow.due_at).where(is_open(), present).order_by(DeliveryRow.due_at)
-    return select(new.label("news"), due.limit(1).scalar_subquery().label("due"))
+    return select(exists().where(OutboxEvent.relayed_at.is_(None)).label("news"), *_next())
 
 
-def _later() -> Select[Any]:
-    present = DeliveryRow.subscription.in_(bindparam("names", expanding=True))
-    later = (is_open(), DeliveryRow.due_at > bindparam("moment"), present)
-    return select(DeliveryRow.due_at).where(*later).order_by(DeliveryRow.due_at).limit(1)
+def _later() -> Any:
+    return select(*_next(bindparam("moment")))
+
+
+def _earlier(found: Row) -> datetime | None:
+    return min(filter(None, (found.alone, found.head)), default=None)
 
 
 def _update(*still: ColumnElement[bool], **values: Any) -> Plan:
@@ -257,7 +326,9 @@ def _update(*still: ColumnElement[bool], **values: Any) -> Plan:
 _HELD = DeliveryRow.lease_owner == bindparam("holder")
 _MOMENT: Any = bindparam("moment", type_=DeliveryRow.due_at.type)
 _FREE = {"lease_owner": null(), "due_at": _MOMENT}
-DUE, LATER, WAITING = Plan(_due), Plan(_later), Plan(_waiting)
+DUE, HEADS = Plan(lambda: _due(_no_line())), Plan(lambda: _due(_is_head()))
+DUE_HEADS = Plan(_due_heads)
+LATER, WAITING = Plan(_later), Plan(_waiting)
 TAKEN = _update(
     status=RUNNING,
     lease_owner=bindparam("holder"),

@@ -52,8 +52,8 @@ class DeliveryRow(Identified, Global, Model):
         Index(
             "ix_core_deliveries_due",
             "due_at",
-            sqlite_where=status.in_([PENDING, RUNNING]),
-            postgresql_where=status.in_([PENDING, RUNNING]),
+            sqlite_where=status.in_([PENDING, RUNNING]) & line.is_(None),
+            postgresql_where=status.in_([PENDING, RUNNING]) & line.is_(None),
         ),
         Index(
             "ix_core_deliveries_line",

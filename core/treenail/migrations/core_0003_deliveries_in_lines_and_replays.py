@@ -8,6 +8,8 @@ down_revision = "core_0002"
 branch_labels = None
 depends_on = None
 
+DUE = sa.text("status IN ('pending', 'running')")
+ALONE = sa.text("status IN ('pending', 'running') AND line IS NULL")
 LINE = sa.text("status IN ('pending', 'running') AND line IS NOT NULL")
 UNIQUE = "uq_core_deliveries_event_id_subscription_target"
 
@@ -20,6 +22,14 @@ def upgrade() -> None:
         batch_op.drop_constraint(batch_op.f(UNIQUE), type_="unique")
         batch_op.create_unique_constraint(
             batch_op.f(f"{UNIQUE}_replay"), ["event_id", "subscription", "target", "replay"]
+        )
+        batch_op.drop_index("ix_core_deliveries_due", sqlite_where=DUE, postgresql_where=DUE)
+        batch_op.create_index(
+            "ix_core_deliveries_due",
+            ["due_at"],
+            unique=False,
+            sqlite_where=ALONE,
+            postgresql_where=ALONE,
         )
         batch_op.create_index(
             "ix_core_deliveries_line",
@@ -36,6 +46,14 @@ def downgrade() -> None:
     op.execute(sa.text("DELETE FROM core_deliveries WHERE replay > 0"))
     with op.batch_alter_table("core_deliveries", schema=None) as batch_op:
         batch_op.drop_index("ix_core_deliveries_line", sqlite_where=LINE, postgresql_where=LINE)
+        batch_op.drop_index("ix_core_deliveries_due", sqlite_where=ALONE, postgresql_where=ALONE)
+        batch_op.create_index(
+            "ix_core_deliveries_due",
+            ["due_at"],
+            unique=False,
+            sqlite_where=DUE,
+            postgresql_where=DUE,
+        )
         batch_op.drop_constraint(batch_op.f(f"{UNIQUE}_replay"), type_="unique")
         batch_op.create_unique_constraint(
             batch_op.f(UNIQUE), ["event_id", "subscription", "target"]
