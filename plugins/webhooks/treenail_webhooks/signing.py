@@ -27,11 +27,16 @@ def headers(keys: Sequence[str], message_id: str, timestamp: int, body: bytes) -
     """
     signed = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
     return {
-        "X-Hub-Signature-256": "sha256=" + hmac.new(keys[-1].encode(), body, sha256).hexdigest(),
+        "X-Hub-Signature-256": hub(keys[-1], body),
         "Webhook-Id": message_id,
         "Webhook-Timestamp": str(timestamp),
         "Webhook-Signature": " ".join(_standard(key, signed) for key in keys),
     }
+
+
+def hub(key: str, body: bytes) -> str:
+    """GitHub's form; the key is the secret as it is written."""
+    return "sha256=" + hmac.new(key.encode(), body, sha256).hexdigest()
 
 
 def _standard(key: str, signed: bytes) -> str:

@@ -2,19 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from treenail import platform
 from treenail.contributions import Event, Policy, Target
 from treenail.db import Plan
 from treenail.db.reads import TenantReads
 
+from treenail_webhooks import settings
 from treenail_webhooks.models import Endpoint
 
 TESTED = "webhook.tested"
 """Goes to the endpoint it names, whatever that one's patterns are, and to no other."""
-LEASE = 60.0
-"""Seconds; longer than any request's deadline."""
+SPARE = 5.0
+"""Seconds of a try's lease beyond its request's deadline, to write down what came of it."""
 
 
 def targets(event: Event) -> Sequence[Target]:
@@ -22,8 +24,9 @@ def targets(event: Event) -> Sequence[Target]:
     if event.tenant_id is None or not is_offered(event.type):
         return ()
     plan = platform.current().keep(targets, lambda: Plan(_enabled))
+    lease = settings.current().deadline_seconds + SPARE
     return [
-        Target(row.id, Policy(tuple(row.schedule), lease=LEASE))
+        Target(row.id, Policy(tuple(row.schedule), lease=lease))
         for row in TenantReads(event.tenant_id).rows(plan)
         if wants(row.id, row.events, event)
     ]
@@ -47,7 +50,8 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _enabled():  # type: ignore[no-untyped-def]
-    return select(Endpoint.id, Endpoint.events, Endpoint.schedule).where(
+def _enabled() -> Select[Any]:
+    found: Any = select(Endpoint.id, Endpoint.events, Endpoint.schedule).where(
         Endpoint.disabled_at.is_(None)
     )
+    return found  # type: ignore[no-any-return]
