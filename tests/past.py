@@ -83,6 +83,9 @@ def _use(journey: Journey) -> None:
     journey.member("guest").call("POST", "/links/" + link["url"].rpartition("/")[2], {}, 200)
     template = {"name": "Kanban", "kind": "board", "content": {"objects": {}}}
     call("POST", f"/workspaces/{journey.workspace}/templates", template, 201)
+    hook = {"url": "https://hooks.invalid/", "events": ["document.*"]}
+    hook = call("POST", "/webhooks/endpoints", hook, 201)
+    call("POST", f"/webhooks/endpoints/{hook['id']}/test", {}, 202)
     call("POST", f"/tenants/{journey.tenant}/activate", {}, 200)
     call("POST", "/me/totp", {}, 200)
 

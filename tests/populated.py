@@ -36,6 +36,8 @@ CLOSED = {  # columns of tenants' tables whose values come from a closed set, or
     *("kind", "mode", "type", "resource_type", "permission", "spaces", "user_ids", "own_role"),
     *("scope", "request"),
     *("rbac_grants.role", "rbac_invitations.role", "workspaces_links.role"),
+    *("webhooks_endpoints.schedule", "webhooks_endpoints.disabled_reason"),
+    "webhooks_attempts.error",
 }
 
 
@@ -85,8 +87,10 @@ def populate(app: Flask, mark: str) -> Populated:
     tenant.ids["members"] = tenant.ids["grants"] = tenant.people["member"].user_id
     fill_workspace(tenant)
     share(tenant)
+    listen(tenant)
     with app.app_context():
         drain()
+    tenant.ids["deliveries"] = owner.get("/webhooks/deliveries").json["items"][0]["id"]
     return tenant
 
 
@@ -165,6 +169,21 @@ def share(tenant: Populated) -> None:
     ids["links"] = link["id"]
     body = {"email": f"{mark}invitation-{uuid7()}@example.com", "role": "member"}
     ids["invitations"] = _made(owner, f"/tenants/{tenant.id}/invitations", body)
+
+
+def listen(tenant: Populated) -> None:
+    """An endpoint that no event reaches, and a test of it."""
+    owner, mark = tenant.owner, tenant.mark
+    body = {
+        "url": f"https://hooks.invalid/{mark}url",
+        "description": f"{mark}endpoint",
+        "events": [f"{mark}event.*"],
+        "headers": {"X-Mark": f"{mark}header"},
+    }
+    tenant.ids["endpoints"] = _made(owner, "/webhooks/endpoints", body)
+    tested = owner.post(f"/webhooks/endpoints/{tenant.ids['endpoints']}/test")
+    assert tested.status == 202, tested.json
+    tenant.ids["events"] = tested.json["eventId"]
 
 
 def _made(

@@ -40,9 +40,20 @@ BY_TOKEN = {
     "workspaces_links.open_link": "the token is the key: an id in its place opens nothing",
     "rbac.accept": "the token is the key, and it is for one address",
 }
-TOLD_NOTHING = {"rbac.check_permissions": "answers any id, that nothing grants it"}
-"""Routes that answer 2xx to foreign ids in the body."""
+TOLD_NOTHING = {
+    "rbac.check_permissions": "answers any id, that nothing grants it",
+    "webhooks_deliveries.list_deliveries": "finds nothing that is of a foreign id",
+    "webhooks_deliveries.list_dead_letters": "finds nothing that is of a foreign id",
+}
+"""Routes that answer 2xx to foreign ids in the body or the query."""
 
+ENDPOINT = {
+    "url": "https://hooks.invalid/",
+    "events": ["document.*"],
+    "headers": {"X-Eve": "1"},
+    "schedule": [60],
+    "enabled": True,
+}
 BODIES: dict[str, dict[str, Any]] = {
     "Check": {"permission": "document:read"},
     "Reference": {"type": "document"},
@@ -52,6 +63,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "NewRole": {"resourceType": "tenant"},
     "Reauthentication": {"password": PASSWORD},
     "ProfileChange": {"name": "Eve"},
+    "NewEndpoint": ENDPOINT,
+    "EndpointChange": ENDPOINT,
+    "ReplayOrder": {"status": "dead"},
 }
 """What fields of a schema get whose type alone doesn't say it."""
 VALUES = {

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import validate
 from program import ROOT
 from treenail.app import create_app
@@ -118,6 +119,16 @@ def test_nobody_gets_past_a_route_that_is_not_public(client):
             assert (answer.status, answer.code) == (401, "unauthenticated"), (method, path)
 
 
+def test_every_event_types_example_fits_its_schema(client, present):
+    items = client.get("/event-types").json["items"]
+    assert ("webhook.tested" in {item["name"] for item in items}) == ("webhooks" in present)
+    for item in items:
+        checker = Draft202012Validator(item["schema"], format_checker=FormatChecker())
+        Draft202012Validator.check_schema(item["schema"])
+        checker.validate(item["example"])
+        assert not checker.is_valid({**item["example"], "surely": "unknown"}), item["name"]
+
+
 def test_whoever_comes_is_answered(client, tenant):
     for method, path, _ in calls(client.app):
         for caller in (client, tenant.owner):
@@ -134,15 +145,11 @@ def test_the_owner_of_a_tenant_reads_its_lists(tenant, present):
 CELLS = {"without": ordered(without("collab")), "alone": ordered(alone("collab"))}
 
 
-@pytest.mark.parametrize(
-    "environ",
-    [{"TREENAIL_PLUGINS": ",".join(cell)} for cell in CELLS.values()],
-    ids=CELLS,
-    scope="module",
-)
+@pytest.mark.parametrize("environ", CELLS.values(), ids=CELLS, indirect=True, scope="module")
 def test_it_is_served(server, environ, present, complete):
     ok = (200, {"status": "ok", "failures": []})
     assert server.call("GET", "//healthz") == server.call("GET", "//readyz") == ok
+    assert present == {"core", *server.settings["TREENAIL_PLUGINS"].split(",")}
     served = operations(server.call("GET", "/openapi.json")[1])
     assert {owner(operation) for operation in served.values()} == present
     assert server.call("GET", "/workspaces")[0] == 401

@@ -98,12 +98,19 @@ def goes_on_with_collab(caller: Caller) -> None:
     assert caller.post(f"/documents/{board}/collab-token", {}).status == 200
 
 
+def goes_on_with_webhooks(caller: Caller) -> None:
+    body = {"url": "https://hooks.invalid/", "events": ["tenant.*"]}
+    made = caller.post("/webhooks/endpoints", body).json
+    assert caller.post(f"/webhooks/endpoints/{made['id']}/test").status == 202
+
+
 GOES_ON: dict[str, Callable[[Caller], None]] = {
     "core": goes_on_with_core,
     "auth": goes_on_with_auth,
     "rbac": goes_on_with_rbac,
     "workspaces": goes_on_with_workspaces,
     "collab": goes_on_with_collab,
+    "webhooks": goes_on_with_webhooks,
 }
 
 
@@ -114,6 +121,8 @@ def begins_with(plugin: str, caller: Caller) -> None:
         assert caller.post("/auth/register", body).status == 201
     elif plugin == "rbac":
         goes_on_with_rbac(caller)
+    elif plugin == "webhooks":
+        goes_on_with_webhooks(caller)
     else:
         workspaces = caller.get("/workspaces").json["items"]
         workspace = workspaces[0] if workspaces else caller.post("/workspaces", {"name": "B"}).json

@@ -24,7 +24,7 @@ from treenail.settings import CoreSettings, RawSettings, Section
 
 GROUP = "treenail.plugins"
 CORE = "core"
-FIRST_PARTY = ("auth", "rbac", "workspaces", "collab")
+FIRST_PARTY = ("auth", "rbac", "webhooks", "workspaces", "collab")
 
 
 @dataclass(frozen=True)

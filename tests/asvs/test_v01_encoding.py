@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import socket
 from email import message_from_bytes
 from email.policy import SMTP
 from pathlib import Path
 
 import pytest
 from program import ROOT
+from treenail.db import tenant_session
 from treenail.ids import uuid7
+from treenail_webhooks.models import Endpoint
 
 HOSTILE = [
     "'; DROP TABLE core_users; --",
@@ -91,3 +94,21 @@ def test_v1_5_1_xml_declares_nothing_and_fetches_nothing(tenant, xml):
     answer = tenant.owner.post(f"/workspaces/{workspace}/templates", body)
     assert (answer.status, list(answer.json["errors"])) == (422, ["content"])
     assert "root:" not in answer.response.text
+
+
+def test_v1_3_6_no_webhook_goes_where_its_tenant_cannot(app, tenant, run_tasks):
+    """Not when it is saved; and one that got in past that check is stopped when it is called."""
+    with socket.create_server(("127.0.0.1", 0)) as inside:
+        inside.settimeout(0)
+        url = f"http://127.0.0.1:{inside.getsockname()[1]}/"
+        body = {"url": url, "events": ["*"], "schedule": []}
+        assert tenant.owner.post("/webhooks/endpoints", body).status == 422
+        made = tenant.owner.post("/webhooks/endpoints", {**body, "url": "https://a.invalid/"}).json
+        with app.app_context(), tenant_session(tenant.id) as session:
+            session.get_one(Endpoint, made["id"]).url = url
+        assert tenant.owner.post(f"/webhooks/endpoints/{made['id']}/test").status == 202
+        run_tasks()
+        with pytest.raises(BlockingIOError):
+            inside.accept()
+    (dead, *_) = tenant.owner.get("/webhooks/dead-letters").json["items"]
+    assert "address_refused" in dead["lastError"]

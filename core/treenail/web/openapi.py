@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from apispec import APISpec
@@ -31,17 +31,15 @@ PROBLEM = {
         "requestId": {"type": ["string", "null"]},
     },
 }
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+"""OpenAPI 3.1's own."""
 ERRORS = (400, 401, 403, 404, 409, 413, 415, 422, 429)
 ERRORS_OF_READING = (400, 401, 403, 404, 429)
 
 
 def document(app: Flask, version: str) -> dict[str, Any]:
     """The OpenAPI document of the application."""
-    marshmallow = MarshmallowPlugin(schema_name_resolver=_schema_name)
-    spec = APISpec("Treenail", version, "3.1.0", plugins=[marshmallow])
-    converter: Any = marshmallow.converter
-    converter.field_mapping[Id] = ("string", "uuid")
-    converter.field_mapping[Moment] = ("string", "date-time")
+    spec, _ = _empty(version, _schema_name)
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
     spec.components.schema("Problem", PROBLEM)
     for rule, endpoint in sorted(declared(app), key=lambda pair: pair[0].rule):
@@ -78,12 +76,29 @@ def wrong_declarations(app: Flask) -> Iterator[str]:
 
 
 def event_types(types: list[EventType]) -> list[dict[str, Any]]:
-    """The catalogue of events: each type with an example."""
+    """The catalogue of events: each type with the JSON schema of its data and an example."""
+    _, converter = _empty("1", lambda schema: "")
     return [
-        {"name": t.name, "version": t.version, "description": t.description, "example": t.example}
+        {
+            "name": t.name,
+            "version": t.version,
+            "description": t.description,
+            "schema": {"$schema": DIALECT, **converter.schema2jsonschema(t.schema())},
+            "example": t.example,
+        }
         for t in sorted(types, key=lambda t: t.name)
         if not t.internal
     ]
+
+
+def _empty(version: str, name_of: Callable[[Any], str]) -> tuple[APISpec, Any]:
+    """A document to be filled, and what makes JSON schemas; those without a name stand inline."""
+    marshmallow = MarshmallowPlugin(schema_name_resolver=name_of)
+    spec = APISpec("Treenail", version, "3.1.0", plugins=[marshmallow])
+    converter: Any = marshmallow.converter
+    converter.field_mapping[Id] = ("string", "uuid")
+    converter.field_mapping[Moment] = ("string", "date-time")
+    return spec, converter
 
 
 def _operation(rule: Rule, endpoint: Endpoint) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def docs_asset(name: str) -> Response:
 @blueprint.get("/event-types")
 @endpoint(public, answers=Items)
 def event_types() -> dict[str, Any]:
-    """Every kind of event, with an example."""
+    """Every kind of event, with the JSON schema of its data and an example."""
     return {"items": openapi.event_types(list(platform.current().event_types.values()))}
 
 
