@@ -11,7 +11,13 @@ from jinja2 import Environment
 from sqlalchemy.util import LRUCache
 
 from treenail import mail_templates
-from treenail.contributions import EventType, PeriodicTask, ResourceType, Subscription
+from treenail.contributions import (
+    EventType,
+    PeriodicTask,
+    Recorder,
+    ResourceType,
+    Subscription,
+)
 from treenail.crypto import KeyRing, parse_key_ring
 from treenail.errors import ConfigurationError
 from treenail.registry import Registry
@@ -61,6 +67,11 @@ class Platform:
     def periodic_tasks(self) -> dict[str, PeriodicTask]:
         """Periodic tasks by ``<plugin>.<name>``."""
         return self._of_plugins("periodic_tasks")
+
+    @cached_property
+    def recorders(self) -> list[Recorder]:
+        """Who is told of every act."""
+        return self.registry.all("recorders")
 
     @cached_property
     def permissions(self) -> frozenset[str]:
