@@ -115,7 +115,7 @@ def _act(
 def _resource(
     access: Access, arguments: Mapping[str, Any], by: Principal, events: Any
 ) -> tuple[str, str | None]:
-    """What it is about: what was made, else what the permission was asked on."""
+    """What it is about: what the path names or what was made, else what it was asked on."""
     if not access.permission:
         return "user", by.user_id
     made, decided = platform.current().keep(
@@ -124,6 +124,9 @@ def _resource(
     named = arguments.get(access.of or "")
     if named is not None and made == decided:
         return made, named
+    inner = [value for name, value in arguments.items() if name != access.of and is_id(value)]
+    if inner:
+        return made, inner[-1]
     for name, subject in events:
         if subject is not None and name.startswith(f"{made}."):
             return made, subject
