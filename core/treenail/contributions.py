@@ -159,7 +159,7 @@ class PeriodicTask:
     wanted: Callable[[], bool] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would take three times as long to make
 class Act:
     """What somebody did in a tenant by one request, or was kept from doing.
 

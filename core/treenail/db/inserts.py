@@ -5,7 +5,7 @@ event, an update of a document. Through a session such a row takes 500 µs, of w
 database needs 10.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -53,12 +53,30 @@ def put(connection: Connection, made: Any) -> None:
             value = column.default.arg(None) if column.default.is_callable else column.default.arg
             set_committed_value(made, attribute.key, value)
         row[column.name] = value
-    statement = insert_into(mapper.local_table, connection.dialect)
+    put_row(connection, mapper.local_table, row)
+
+
+def put_row(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+    """Insert a row that has every column."""
+    statement = insert_into(table, connection.dialect)
     cursor = connection.connection.cursor()
     parameters = statement.parameters(row)
     try:
         if watch := watch_of(connection.engine, cursor):
             watch(statement.sql, parameters)
         cursor.execute(statement.sql, parameters)
+    finally:
+        cursor.close()
+
+
+def put_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that have every column, at once."""
+    statement = insert_into(table, connection.dialect)
+    parameters = [statement.parameters(row) for row in rows]
+    cursor = connection.connection.cursor()
+    try:
+        if watch := watch_of(connection.engine, cursor):
+            watch(statement.sql, parameters)
+        cursor.executemany(statement.sql, parameters)
     finally:
         cursor.close()

@@ -20,7 +20,7 @@ from treenail_audit.verification import Verdict
 
 RECORDS: Table = Record.__table__
 CHECKPOINTS: Table = Checkpoint.__table__
-TEXTS = [c.name for c in RECORDS.columns if c.name not in ("seq", "tenant_id")]
+TEXTS = [c.name for c in RECORDS.columns if c.name not in ("seq", "times", "tenant_id")]
 BATCHES, SIZE = 3, 4
 TOTAL = BATCHES * SIZE
 PLACES = st.integers(1, TOTAL)
@@ -218,9 +218,10 @@ FORBIDDEN = {
     "delete": "DELETE FROM audit_records WHERE seq = 12",
     "replace by number": "INSERT OR REPLACE INTO audit_records SELECT * FROM audit_records",
     "replace by rowid": """INSERT OR REPLACE INTO audit_records (rowid, tenant_id, seq, id,
-        occurred_at, actor_id, action, resource_type, resource_id, outcome, prev_hash, hash,
-        canonical) SELECT rowid, tenant_id, seq + 100, id, occurred_at, actor_id, action,
-        resource_type, resource_id, outcome, prev_hash, hash, canonical FROM audit_records""",
+        occurred_at, actor_id, action, resource_type, resource_id, outcome, times, prev_hash, hash,
+        canonical, personal) SELECT rowid, tenant_id, seq + 100, id, occurred_at, actor_id, action,
+        resource_type, resource_id, outcome, times, prev_hash, hash, canonical, personal
+        FROM audit_records""",
     "upsert": """INSERT INTO audit_records SELECT * FROM audit_records WHERE true
         ON CONFLICT (tenant_id, seq) DO UPDATE SET outcome = 'denied'""",
     "truncate": "TRUNCATE audit_records",

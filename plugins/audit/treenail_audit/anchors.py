@@ -41,7 +41,7 @@ class Anchors:
     def append(self, said: Statement, signature: str) -> None:
         """Add a line that is on disk when this returns, unless the file is as far already."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        line = canonical({**asdict(said), "signature": signature}).encode() + b"\n"
+        line = canonical({**asdict(said), "signature": signature}) + b"\n"
         with open(self.path, "a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if _whole_end(file.fileno()) < said.seq:

@@ -25,13 +25,13 @@ FIRST = "0" * 64
 """What the first record is linked to."""
 COVERED = (
     *("prev_hash", "tenant_id", "seq", "id", "occurred_at", "actor_id", "action"),
-    *("resource_type", "resource_id", "outcome", "canonical"),
+    *("resource_type", "resource_id", "outcome", "times", "canonical", "personal"),
 )
 
 
-def canonical(document: Mapping[str, Any]) -> str:
+def canonical(document: Mapping[str, Any]) -> bytes:
     """The one text of a document."""
-    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode()
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
 def digest(row: Mapping[str, Any]) -> str:
@@ -50,7 +50,8 @@ def lines(dialect: str, tenant_id: str) -> ColumnElement[bytes]:
     for column in columns:
         if column is Record.tenant_id:
             column = literal(tenant_id)
-        parts += [cast(column, String) if column is Record.seq else column, literal("\n")]
+        is_text = isinstance(column.type, String)
+        parts += [column if is_text else cast(column, String), literal("\n")]
     text = functools.reduce(operator.add, parts[:-1])
     return stored(dialect, text)
 
@@ -71,7 +72,7 @@ class Statement:
 
     def text(self) -> bytes:
         """What is signed."""
-        return canonical(asdict(self)).encode()
+        return canonical(asdict(self))
 
 
 class Signer:

@@ -8,26 +8,28 @@ import hashlib
 import threading
 from collections import OrderedDict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-import orjson
-from sqlalchemy import exists, or_, select
+from sqlalchemy import Table, exists, or_, select
 from treenail.clock import rfc3339, utcnow
 from treenail.contributions import Act
 from treenail.db import TenantSession, system_session
 from treenail.db.upsert import upsert
+from treenail.ids import uuid7
 from treenail.logs import SECRET_TEXT
 
+from treenail_audit.chain import canonical
 from treenail_audit.models import Head, Waiting
 
+INBOX = cast(Table, Waiting.__table__)
 MINUTE = 60
 REMEMBERED = 10_000
 
 
 def within(session: TenantSession, act: Act) -> None:
     """Put a change on record, in its own transaction."""
-    session.put(Waiting(tenant_id=session.tenant_id, entry=_entry(act, utcnow())))
+    session.put_row(INBOX, _row(act, utcnow()))
 
 
 class Doorkeeper:
@@ -44,18 +46,19 @@ class Doorkeeper:
     def apart(self, act: Act) -> None:
         """Put an act on record, in a transaction of its own."""
         now = utcnow()
-        entry = _entry(act, now)
+        row = _row(act, now)
         minute = int(now.timestamp()) // MINUTE
         name = _name(act, minute)
         if act.outcome == "success" or self._is_first(name):
             with system_session("record an act") as session:
-                session.put(Waiting(tenant_id=act.tenant_id, entry=entry))
+                session.put_rows(INBOX, [row | {"tenant_id": act.tenant_id}])
             return
         due = datetime.fromtimestamp((minute + 1) * MINUTE, UTC)
         key = {"tenant_id": act.tenant_id, "id": str(UUID(bytes=name))}
+        row.pop("id")
         count = Waiting.times + 1
         with system_session("count acts") as session:
-            upsert(session, Waiting, key, {"entry": entry, "due_at": due, "times": count})
+            upsert(session, Waiting, key, row | {"due_at": due, "times": count})
 
     def _is_first(self, name: bytes) -> bool:
         with self._lock:
@@ -93,25 +96,34 @@ def _name(act: Act, minute: int) -> bytes:
     return hashlib.sha256(repr(same).encode()).digest()[:16]
 
 
-def _entry(act: Act, at: datetime) -> bytes:
-    """The act as it waits; secrets that somebody sent as a user agent are blanked."""
-    agent = act.user_agent and SECRET_TEXT.sub("[redacted]", act.user_agent)
+def _row(act: Act, at: datetime) -> dict[str, Any]:
+    """The act as it waits, but whose it is; what there is not is left out."""
     entry = {
         "at": rfc3339(at),
         "actorId": act.actor_id,
         "action": act.action,
         "resourceType": act.resource_type,
-        "resourceId": act.resource_id,
         "method": act.method,
         "route": act.route,
         "outcome": act.outcome,
         "status": act.status,
-        "code": act.code,
-        "requestId": act.request_id,
-        "ip": act.ip,
-        "userAgent": agent,
-        "arguments": act.arguments,
         "fields": act.fields,
         "events": act.events,
     }
-    return orjson.dumps(entry)
+    if act.resource_id:
+        entry["resourceId"] = act.resource_id
+    if act.request_id:
+        entry["requestId"] = act.request_id
+    if act.arguments:
+        entry["arguments"] = act.arguments
+    if act.code:
+        entry["code"] = act.code
+    # What somebody sent as a user agent may be a secret that was meant for another header.
+    agent = act.user_agent and SECRET_TEXT.sub("[redacted]", act.user_agent)
+    return {
+        "id": uuid7(),
+        "entry": canonical(entry),
+        "personal": canonical({"ip": act.ip, "userAgent": agent}),
+        "due_at": None,
+        "times": 1,
+    }

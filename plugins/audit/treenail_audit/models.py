@@ -30,6 +30,7 @@ class Waiting(Tenanted, Model):
     tenant_id: Mapped[str] = _tenant_key()
     id: Mapped[str] = mapped_column(uuid_type(), primary_key=True, default=uuid7)
     entry: Mapped[bytes] = mapped_column(LargeBinary)
+    personal: Mapped[bytes] = mapped_column(LargeBinary)
     due_at: Mapped[datetime | None] = mapped_column()
     times: Mapped[int] = mapped_column(default=1)
 
@@ -55,9 +56,11 @@ class Record(Tenanted, Model):
     resource_type: Mapped[str] = mapped_column(_plain(100))
     resource_id: Mapped[str] = mapped_column(_plain(200))
     outcome: Mapped[str] = mapped_column(_plain(10))
+    times: Mapped[int]
     prev_hash: Mapped[str] = mapped_column(_plain(64))
     hash: Mapped[str] = mapped_column(_plain(64))
     canonical: Mapped[str] = mapped_column(Text)
+    personal: Mapped[str] = mapped_column(Text)
 
 
 class Head(Tenanted, Model):

@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import orjson
 from sqlalchemy import ColumnElement, Select, or_, select
-from sqlalchemy.orm import load_only
+from sqlalchemy.orm import defer
 from treenail.clock import rfc3339
 from treenail.db import TenantSession, tenant_session
 
 from treenail_audit import chain, subjects
 from treenail_audit.models import Record
-from treenail_audit.subjects import Keys
+from treenail_audit.subjects import Keys, place
 
 AT_ONCE = 500
 EQUAL = {"actor_id": Record.actor_id, "action": Record.action, "outcome": Record.outcome}
@@ -27,7 +27,7 @@ EMPTY: dict[str, Any] = {
 def found(session: TenantSession, filters: dict[str, Any]) -> Select[Any]:
     """Select the session's tenant's records that fit, as `shown` wants them."""
     stored = chain.stored(session.get_bind().dialect.name, Record.canonical)
-    known = load_only(Record.seq, Record.id, Record.prev_hash, Record.hash, raiseload=True)
+    known = defer(Record.canonical, raiseload=True)
     wanted: Any = select(Record, stored.label("canonical")).options(known)
     return cast(Select[Any], wanted.where(*_conditions(filters)))
 
@@ -88,9 +88,8 @@ def _said(canonical: bytes) -> dict[str, Any]:
 
 def _document(row: Any, said: dict[str, Any], keys: Keys, tenant_id: str) -> dict[str, Any]:
     record: Record = row.Record
-    personal = keys.unlock(
-        said.get("actorId", ""), said.pop("personal", ""), f"{tenant_id}/{record.id}"
-    )
+    where = place(tenant_id, record.id)
+    personal = keys.unlock(said.get("actorId", ""), record.personal, where)
     resource = filter(None, (said.get("resourceType"), said.get("resourceId")))
     return {
         **EMPTY,
@@ -101,6 +100,7 @@ def _document(row: Any, said: dict[str, Any], keys: Keys, tenant_id: str) -> dic
         "id": record.id,
         "prev_hash": record.prev_hash,
         "hash": record.hash,
+        "count": record.times,
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import orjson
 import structlog
-from sqlalchemy import Table, delete, false, insert, select, update
+from sqlalchemy import Table, delete, false, select, update
 from treenail import platform
 from treenail.clock import rfc3339, utcnow
 from treenail.db import SystemSession, system_session
@@ -19,15 +19,13 @@ from treenail.events import emit
 
 from treenail_audit import inbox, subjects
 from treenail_audit.anchors import Anchors
-from treenail_audit.chain import FIRST, Signer, Statement, canonical, digest
+from treenail_audit.chain import FIRST, Signer, Statement, digest
 from treenail_audit.models import Checkpoint, Head, Record, Waiting
-from treenail_audit.subjects import PERSONAL
+from treenail_audit.subjects import place
 
 BATCH = 1000
 BLOCK = 1000
 RECORDS = cast(Table, Record.__table__)
-COLUMNS = ("actor_id", "action", "resource_type", "resource_id", "outcome")
-MEMBERS = ("actorId", "action", "resourceType", "resourceId", "outcome")
 CHECKPOINT = "audit.checkpoint"
 log = structlog.get_logger("treenail.audit")
 
@@ -62,7 +60,7 @@ def _seal_batch(tenant_id: str) -> int:
         taken = _take(session, tenant_id)
         if taken:
             records = _linked(session, head, taken)
-            session.connection().execute(insert(RECORDS), records)
+            session.put_rows(RECORDS, records)
             head.seq, head.hash = records[-1]["seq"], records[-1]["hash"]
             session.flush()
             _sign(session, head, len(records))
@@ -89,39 +87,38 @@ def _take(session: SystemSession, tenant_id: str) -> Sequence[Any]:
     taken = (
         delete(Waiting)
         .where(Waiting.tenant_id == tenant_id, Waiting.id.in_(first))
-        .returning(Waiting.id, Waiting.entry, Waiting.times)
+        .returning(Waiting.id, Waiting.entry, Waiting.personal, Waiting.times)
         .execution_options(synchronize_session=False)
     )
     return sorted(session.execute(taken).all())
 
 
 def _linked(session: SystemSession, head: Head, taken: Sequence[Any]) -> list[dict[str, Any]]:
-    entries = [orjson.loads(entry) for _, entry, _ in taken]
-    actors = {entry["actorId"] for entry in entries}
-    keys = subjects.keys_to_write_with(session, head.tenant_id, actors)
+    said = [orjson.loads(entry) for _, entry, *_ in taken]
+    keys = subjects.keys_to_write_with(session, head.tenant_id, {one["actorId"] for one in said})
     records: list[dict[str, Any]] = []
     seq, last = head.seq, head.hash
-    for entry, (act_id, _, times) in zip(entries, taken, strict=True):
+    for one, (act_id, entry, personal, times) in zip(said, taken, strict=True):
         seq += 1
-        document = _document(entry, act_id, times, head.tenant_id, seq, keys)
-        row = {name: document.get(key, "") for name, key in zip(COLUMNS, MEMBERS, strict=True)}
-        row |= {"tenant_id": head.tenant_id, "seq": seq, "id": act_id, "prev_hash": last}
-        row |= {"occurred_at": document["at"], "canonical": canonical(document)}
+        actor_id = one["actorId"]
+        row = {
+            "tenant_id": head.tenant_id,
+            "seq": seq,
+            "id": act_id,
+            "occurred_at": one["at"],
+            "actor_id": actor_id,
+            "action": one["action"],
+            "resource_type": one["resourceType"],
+            "resource_id": one.get("resourceId", ""),
+            "outcome": one["outcome"],
+            "times": times,
+            "prev_hash": last,
+            "canonical": entry.decode(),
+            "personal": keys.lock(actor_id, personal, place(head.tenant_id, act_id)),
+        }
         row["hash"] = last = digest(row)
         records.append(row)
     return records
-
-
-def _document(
-    entry: dict[str, Any], act_id: str, times: int, tenant_id: str, seq: int, keys: subjects.Keys
-) -> dict[str, Any]:
-    """What the record says; what is not there is left out, what is personal locked up."""
-    personal = {name: found for name in PERSONAL if (found := entry.pop(name))}
-    document = {name: value for name, value in entry.items() if value is not None}
-    document |= {"id": act_id, "tenantId": tenant_id, "seq": seq, "count": times}
-    if personal:
-        document["personal"] = keys.lock(entry["actorId"], personal, f"{tenant_id}/{act_id}")
-    return document
 
 
 def _sign(session: SystemSession, head: Head, records: int) -> None:

@@ -14,7 +14,6 @@ from treenail.crypto import NONCE_BYTES
 
 from treenail_audit.models import SubjectKey
 
-PERSONAL = ("ip", "userAgent")
 KEY_BITS = 256
 
 
@@ -24,11 +23,10 @@ class Keys:
     def __init__(self, found: Mapping[str, bytes]) -> None:
         self._ciphers = {subject: AESGCM(key) for subject, key in found.items()}
 
-    def lock(self, subject_id: str, personal: Mapping[str, Any], place: str) -> str:
-        """The values as text, bound to the record they belong in."""
+    def lock(self, subject_id: str, personal: bytes, place: str) -> str:
+        """A JSON object as other text, bound to the record it belongs in."""
         nonce = os.urandom(NONCE_BYTES)
-        text = orjson.dumps(personal, option=orjson.OPT_SORT_KEYS)
-        sealed = self._ciphers[subject_id].encrypt(nonce, text, place.encode())
+        sealed = self._ciphers[subject_id].encrypt(nonce, personal, place.encode())
         return base64.b64encode(nonce + sealed).decode()
 
     def unlock(self, subject_id: str, locked: str, place: str) -> dict[str, Any]:
@@ -43,6 +41,11 @@ class Keys:
             return {}
         found: dict[str, Any] = orjson.loads(opened) if opened else {}
         return found
+
+
+def place(tenant_id: str, record_id: str) -> str:
+    """What a record's values are bound to."""
+    return f"{tenant_id}/{record_id}"
 
 
 def known(session: Session, tenant_id: str, subject_ids: Iterable[str]) -> dict[str, bytes]:

@@ -69,6 +69,7 @@ def upgrade() -> None:
         *tenant("audit_inbox"),
         sa.Column("id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("entry", sa.LargeBinary(), nullable=False),
+        sa.Column("personal", sa.LargeBinary(), nullable=False),
         sa.Column("due_at", moment, nullable=True),
         sa.Column("times", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("pk_audit_inbox")),
@@ -84,9 +85,11 @@ def upgrade() -> None:
         sa.Column("resource_type", plain(100), nullable=False),
         sa.Column("resource_id", plain(200), nullable=False),
         sa.Column("outcome", plain(10), nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
         sa.Column("prev_hash", plain(64), nullable=False),
         sa.Column("hash", plain(64), nullable=False),
         sa.Column("canonical", sa.Text(), nullable=False),
+        sa.Column("personal", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "seq", name=op.f("pk_audit_records")),
     )
     for name, column in {"actor": "actor_id", "resource": "resource_id"}.items():
