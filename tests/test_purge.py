@@ -98,12 +98,18 @@ def goes_on_with_collab(caller: Caller) -> None:
     assert caller.post(f"/documents/{board}/collab-token", {}).status == 200
 
 
+def goes_on_with_audit(caller: Caller) -> None:
+    assert caller.get("/audit").json["items"]
+    assert caller.get("/audit/verify").json["valid"]
+
+
 GOES_ON: dict[str, Callable[[Caller], None]] = {
     "core": goes_on_with_core,
     "auth": goes_on_with_auth,
     "rbac": goes_on_with_rbac,
     "workspaces": goes_on_with_workspaces,
     "collab": goes_on_with_collab,
+    "audit": goes_on_with_audit,
 }
 
 
@@ -114,6 +120,9 @@ def begins_with(plugin: str, caller: Caller) -> None:
         assert caller.post("/auth/register", body).status == 201
     elif plugin == "rbac":
         goes_on_with_rbac(caller)
+    elif plugin == "audit":
+        assert caller.post("/tenants", {"name": "New"}).status == 201
+        goes_on_with_audit(caller)
     else:
         workspaces = caller.get("/workspaces").json["items"]
         workspace = workspaces[0] if workspaces else caller.post("/workspaces", {"name": "B"}).json

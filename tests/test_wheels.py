@@ -19,7 +19,7 @@ from treenail.registry import FIRST_PARTY
 from treenail.testing.server import free_port
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
-NAMES = ("auth", "rbac", "workspaces", "collab", "greetings", "oak")
+NAMES = ("auth", "rbac", "workspaces", "collab", "audit", "greetings", "oak")
 
 
 class Site:
@@ -117,7 +117,7 @@ def test_every_plugin_is_there_and_well(served: Site):
     assert {"core", *FIRST_PARTY, "greetings", "oak"} == rows.keys()
     assert {row["state"] for row in rows.values()} == {"enabled"}
     assert all(row["revision"] == row["head"] for row in rows.values())
-    assert served.run("treenail", "plugins", "check") == "7 plugins are well\n"
+    assert served.run("treenail", "plugins", "check") == "8 plugins are well\n"
     assert served.call("GET", "/readyz") == {"status": "ok", "failures": []}
 
 

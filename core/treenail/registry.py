@@ -26,7 +26,7 @@ GROUP = "treenail.plugins"
 CORE = "core"
 RECORDS = frozenset({"audit"})
 """Plugins that may act inside the transactions of others."""
-FIRST_PARTY = ("auth", "rbac", "workspaces", "collab", "audit")
+FIRST_PARTY = ("auth", "rbac", "audit", "workspaces", "collab")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ REMEMBERED = 10_000
 
 def within(session: TenantSession, act: Act) -> None:
     """Put a change on record, in its own transaction."""
-    session.put_row(INBOX, _row(act, utcnow()))
+    session.put_row(INBOX, row(act))
 
 
 class Doorkeeper:
@@ -46,19 +46,19 @@ class Doorkeeper:
     def apart(self, act: Act) -> None:
         """Put an act on record, in a transaction of its own."""
         now = utcnow()
-        row = _row(act, now)
+        waiting = row(act)
         minute = int(now.timestamp()) // MINUTE
         name = _name(act, minute)
         if act.outcome == "success" or self._is_first(name):
             with system_session("record an act") as session:
-                session.put_rows(INBOX, [row | {"tenant_id": act.tenant_id}])
+                session.put_rows(INBOX, [waiting | {"tenant_id": act.tenant_id}])
             return
         due = datetime.fromtimestamp((minute + 1) * MINUTE, UTC)
         key = {"tenant_id": act.tenant_id, "id": str(UUID(bytes=name))}
-        row.pop("id")
+        waiting.pop("id")
         count = Waiting.times + 1
         with system_session("count acts") as session:
-            upsert(session, Waiting, key, row | {"due_at": due, "times": count})
+            upsert(session, Waiting, key, waiting | {"due_at": due, "times": count})
 
     def _is_first(self, name: bytes) -> bool:
         with self._lock:
@@ -96,10 +96,10 @@ def _name(act: Act, minute: int) -> bytes:
     return hashlib.sha256(repr(same).encode()).digest()[:16]
 
 
-def _row(act: Act, at: datetime) -> dict[str, Any]:
+def row(act: Act) -> dict[str, Any]:
     """The act as it waits, but whose it is; what there is not is left out."""
     entry = {
-        "at": rfc3339(at),
+        "at": rfc3339(utcnow()),
         "actorId": act.actor_id,
         "action": act.action,
         "resourceType": act.resource_type,

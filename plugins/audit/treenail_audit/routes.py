@@ -37,7 +37,7 @@ def list_records(query: dict[str, Any], page: PageRequest) -> Page[Any]:
 
 
 @blueprint.get("/export")
-@endpoint(reading, query=ExportQuery)
+@endpoint(reading, query=ExportQuery, status=200)
 def export_records(query: dict[str, Any]) -> Response:
     """The records that fit, oldest first, as lines of JSON or as CSV."""
     sealer.seal(_tenant())
