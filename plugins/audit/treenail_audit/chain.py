@@ -45,15 +45,15 @@ def lines(dialect: str, tenant_id: str) -> ColumnElement[bytes]:
 
     As bytes, because what was tampered with may be no text any more.
     """
-    columns: list[Any] = [getattr(Record, name) for name in COVERED]
     parts: list[Any] = []
-    for column in columns:
+    for name in COVERED:
+        column = getattr(Record, name)
         if column is Record.tenant_id:
-            column = literal(tenant_id)
-        is_text = isinstance(column.type, String)
-        parts += [column if is_text else cast(column, String), literal("\n")]
-    text = functools.reduce(operator.add, parts[:-1])
-    return stored(dialect, text)
+            parts[-1] = literal(f"\n{tenant_id}\n")  # a third of the time goes on joining
+        else:
+            is_text = isinstance(column.type, String)
+            parts += [column if is_text else cast(column, String), literal("\n")]
+    return stored(dialect, functools.reduce(operator.add, parts[:-1]))
 
 
 def stored(dialect: str, text: Any) -> ColumnElement[bytes]:

@@ -6,8 +6,8 @@ own hash, a chain made anew from there on fits no signature, and one that was cu
 than its head, its checkpoints or its anchors say.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -21,7 +21,8 @@ from treenail_audit.anchors import Anchors, Line
 from treenail_audit.chain import FIRST, Statement
 from treenail_audit.models import Checkpoint, Head, Record
 
-AT_ONCE = 10_000
+AT_ONCE = 200
+TOLD_EVERY = 10_000
 Progress = Callable[[int], None]
 
 
@@ -73,7 +74,8 @@ def look(
     found = _Findings()
     _hear_anchors(found, anchors)
     _hear_database(found, connection, tenant_id)
-    checked = _walk(found, _records(connection, tenant_id), progress)
+    with closing(_records(connection, tenant_id)) as rows:
+        checked = _walk(found, rows, progress)
     return Verdict(not found.bad, checked, min(found.bad, default=None))
 
 
@@ -114,35 +116,39 @@ def _hear_database(found: _Findings, connection: Connection, tenant_id: str) -> 
 
 def _walk(found: _Findings, rows: Iterable[Any], progress: Progress) -> int:
     """From the first record to the last, or the first bad one; how many there were."""
-    checked, sure, last = 0, 0, FIRST
-    vouched = found.vouched
+    checked, sure, last = 0, 0, FIRST.encode()
+    vouched = {seq: hash_.encode() for seq, hash_ in found.vouched.items()}
     for seq, hash_, lines in rows:
         checked += 1
-        digest = sha256(lines).hexdigest()
-        if seq != checked or digest != hash_ or not lines.startswith(last.encode()):
+        fits = sha256(lines).hexdigest().encode() == hash_
+        if seq != checked or not fits or not lines.startswith(last):
             found.bad.append(min(seq, checked))
             return checked
         if seq in vouched:
-            if vouched[seq] != digest:
+            if vouched[seq] != hash_:
                 found.bad.append(sure + 1)
                 return checked
             sure = seq
-        last = digest
-        if checked % AT_ONCE == 0:
+        last = hash_
+        if checked % TOLD_EVERY == 0:
             progress(checked)
     if checked != found.signed_to or checked < max(vouched, default=0):
         found.bad.append(min(checked, found.signed_to) + 1)
     return checked
 
 
-def _records(connection: Connection, tenant_id: str) -> Iterator[Any]:
+def _records(connection: Connection, tenant_id: str) -> Generator[Any, None, None]:
     """Number, hash and lines of every record, in order; bytes, whatever was done to them."""
     dialect = connection.dialect.name
     columns = Record.seq, chain.stored(dialect, Record.hash), chain.lines(dialect, tenant_id)
     wanted = select(*columns).where(Record.tenant_id == tenant_id).order_by(Record.seq)
-    with connection.execution_options(yield_per=AT_ONCE).execute(wanted) as result:
-        for seq, hash_, lines in result:
-            yield seq, hash_.decode("ascii", "replace"), lines
+    if dialect == "postgresql":
+        with connection.execution_options(yield_per=AT_ONCE).execute(wanted) as result:
+            yield from result
+        return
+    cursor: Any = connection.execute(wanted).cursor  # as the driver has them, a fifth faster
+    while rows := cursor.fetchmany(AT_ONCE):
+        yield from rows
 
 
 @contextmanager
