@@ -312,7 +312,8 @@ def _by_a_guest(route: Route, watch: Watch) -> Iterator[str]:
             yield f"a guest: answered {answer.status}"
         if leaked := _marks(answer, victim) - GUESTS_SEE:
             yield f"a guest reads its {', '.join(sorted(leaked))}"
-    changed = watch.changes()
+    # That a member was refused goes on the tenant's record, as it should.
+    changed = [what for what in watch.changes() if not what.startswith("changes audit_")]
     if not held or route.method in ("GET", "HEAD"):
         yield from changed
 

@@ -23,6 +23,7 @@ WEB = {  # the only answers that are no JSON
     "platform.docs": "text/html",
     "platform.docs_asset": "text/javascript",
     "root.show_metrics": "text/plain",
+    "audit.export_records": "application/x-ndjson",
 }
 TEXTS = {
     "SQL": "'; DROP TABLE core_users; --",

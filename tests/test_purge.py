@@ -104,6 +104,11 @@ def goes_on_with_webhooks(caller: Caller) -> None:
     assert caller.post(f"/webhooks/endpoints/{made['id']}/test").status == 202
 
 
+def goes_on_with_audit(caller: Caller) -> None:
+    assert caller.get("/audit").json["items"]
+    assert caller.get("/audit/verify").json["valid"]
+
+
 GOES_ON: dict[str, Callable[[Caller], None]] = {
     "core": goes_on_with_core,
     "auth": goes_on_with_auth,
@@ -111,6 +116,7 @@ GOES_ON: dict[str, Callable[[Caller], None]] = {
     "workspaces": goes_on_with_workspaces,
     "collab": goes_on_with_collab,
     "webhooks": goes_on_with_webhooks,
+    "audit": goes_on_with_audit,
 }
 
 
@@ -123,6 +129,9 @@ def begins_with(plugin: str, caller: Caller) -> None:
         goes_on_with_rbac(caller)
     elif plugin == "webhooks":
         goes_on_with_webhooks(caller)
+    elif plugin == "audit":
+        assert caller.post("/tenants", {"name": "New"}).status == 201
+        goes_on_with_audit(caller)
     else:
         workspaces = caller.get("/workspaces").json["items"]
         workspace = workspaces[0] if workspaces else caller.post("/workspaces", {"name": "B"}).json

@@ -47,6 +47,7 @@ def contribute(name: str) -> dict[str, Any]:
         "periodic_tasks": [PeriodicTask("tick", 60, print)],
         "commands": [click.Command(name)],
         "health_checks": [HealthCheck(name, lambda: None)],
+        "recorders": [],  # that is for one plugin alone: test_recording.py
     }
 
 

@@ -59,6 +59,17 @@ def run(app) -> int:
         return run_due()
 
 
+@pytest.mark.parametrize("wanted", [lambda: False, lambda: 1 / 0], ids=["no", "fails"])
+def test_a_task_that_is_not_wanted_waits_and_writes_nothing(app, monkeypatch, wanted):
+    tasks = app.extensions["treenail"].periodic_tasks
+    monkeypatch.setitem(tasks, "clock.tick", PeriodicTask("tick", 10, tick, wanted=wanted))
+    with app.app_context(), system_session("test", read_only=True) as session:
+        assert run_due() == 0
+        assert session.get(PeriodicRun, "clock.tick") is None
+    monkeypatch.setitem(tasks, "clock.tick", PeriodicTask("tick", 10, tick, wanted=lambda: True))
+    assert run(app) == 1
+
+
 def test_a_task_runs_every_so_often(app):
     with time_machine.travel(START, tick=False) as clock:
         for _ in range(6):

@@ -9,6 +9,7 @@ from marshmallow import Schema
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from treenail.db import TenantSession
 from treenail.models import Tenant, User
 
 
@@ -160,13 +161,57 @@ class Subscription:
 class PeriodicTask:
     """Work to be done about every ``seconds``, by one process at a time.
 
-    A run that takes longer than ``lease`` seconds counts as dead: another may begin.
+    A run that takes longer than ``lease`` seconds counts as dead: another may begin. With
+    ``wanted``, which should only read, it is left out while that says there is nothing to do.
     """
 
     name: str
     seconds: float
     run: Callable[[], None]
     lease: float = 300
+    wanted: Callable[[], bool] | None = None
+
+
+@dataclass(slots=True)  # not frozen: that would take three times as long to make
+class Act:
+    """What somebody did in a tenant by one request, or was kept from doing.
+
+    ``action`` is the permission that was asked for, else method and route; ``arguments`` are
+    the ids in the path, ``fields`` the names in the body of a request that was granted,
+    ``events`` the types and subjects of what it emitted.
+    """
+
+    tenant_id: str
+    actor_id: str
+    action: str
+    resource_type: str
+    resource_id: str | None
+    method: str
+    route: str
+    outcome: Literal["success", "denied", "failed"]
+    status: int
+    code: str | None
+    request_id: str | None
+    ip: str | None
+    user_agent: str | None
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    fields: Sequence[str] = ()
+    events: Sequence[tuple[str, str | None]] = ()
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Who is told of every act.
+
+    ``within`` is called in the transaction of the change, right before its commit: what it
+    raises undoes the change. ``apart`` is called where there is none: for what was denied or
+    failed (its transaction is rolled back by then), was done across tenants, or was a reading
+    that is `recorded <treenail.web.recorded>`.
+    """
+
+    name: str
+    within: Callable[[TenantSession, Act], None]
+    apart: Callable[[Act], None]
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class Puts(Protocol):
 
 
 HINTED = "treenail_hinted"
+EMITTED = "treenail_emitted"
 
 
 class OutboxEvent(Identified, Global, Model):
@@ -112,4 +113,5 @@ def emit(
     )
     cast(Puts, session).put(event)
     session.info[HINTED] = True
+    session.info.setdefault(EMITTED, []).append((name, subject))
     return event.id

@@ -18,6 +18,7 @@ from treenail.contributions import (
     PeriodicTask,
     Provisioning,
     Purged,
+    Recorder,
     ResourceType,
     Rule,
     Subscription,
@@ -37,6 +38,7 @@ REGISTER: Mapping[str, type[Any]] = {
     "periodic_tasks": PeriodicTask,
     "commands": click.Command,
     "health_checks": HealthCheck,
+    "recorders": Recorder,
 }
 """The register hooks, and what each gives a sequence of."""
 
@@ -74,6 +76,14 @@ class PluginSpec:
     @hookspec
     def health_checks(self) -> Sequence[HealthCheck]:  # type: ignore[empty-body]
         """What ``/readyz`` asks."""
+
+    @hookspec
+    def recorders(self) -> Sequence[Recorder]:  # type: ignore[empty-body]
+        """Who is told of every act, within its transaction; for the plugin audit alone.
+
+        It is in everybody's way: what it costs every request costs, and what it raises undoes
+        the change.
+        """
 
     # Decide: called per request, in line. What raises counts as a denial, and is logged with
     # plugin, hook and tenant.

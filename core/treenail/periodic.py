@@ -27,7 +27,7 @@ def run_due() -> int:
     """Run what is due; returns how many ran. A failing task is logged and runs next time."""
     ran = 0
     for name, task in platform.current().periodic_tasks.items():
-        if _take(name, task):
+        if _is_wanted(name, task) and _take(name, task):
             ran += 1
             began = utcnow()
             try:
@@ -37,6 +37,15 @@ def run_due() -> int:
             with system_session("periodic") as session:
                 upsert(session, PeriodicRun, {"name": name}, {"next_at": _next(task, began)})
     return ran
+
+
+def _is_wanted(name: str, task: PeriodicTask) -> bool:
+    """A failing answer is logged and counts as no."""
+    try:
+        return task.wanted is None or task.wanted()
+    except Exception:
+        log.exception("periodic_task_failed", task=name)
+        return False
 
 
 def _take(name: str, task: PeriodicTask) -> bool:

@@ -10,7 +10,13 @@ from jinja2 import Environment
 from sqlalchemy.util import LRUCache
 
 from treenail import context, mail_templates
-from treenail.contributions import EventType, PeriodicTask, ResourceType, Subscription
+from treenail.contributions import (
+    EventType,
+    PeriodicTask,
+    Recorder,
+    ResourceType,
+    Subscription,
+)
 from treenail.crypto import KeyRing, parse_key_ring
 from treenail.errors import ConfigurationError
 from treenail.registry import Registry
@@ -60,6 +66,11 @@ class Platform:
     def periodic_tasks(self) -> dict[str, PeriodicTask]:
         """Periodic tasks by ``<plugin>.<name>``."""
         return self._of_plugins("periodic_tasks")
+
+    @cached_property
+    def recorders(self) -> list[Recorder]:
+        """Who is told of every act."""
+        return self.registry.all("recorders")
 
     @cached_property
     def permissions(self) -> frozenset[str]:

@@ -24,7 +24,9 @@ from treenail.settings import CoreSettings, RawSettings, Section
 
 GROUP = "treenail.plugins"
 CORE = "core"
-FIRST_PARTY = ("auth", "rbac", "webhooks", "workspaces", "collab")
+RECORDS = frozenset({"audit"})
+"""Plugins that may act inside the transactions of others."""
+FIRST_PARTY = ("auth", "rbac", "webhooks", "audit", "workspaces", "collab")
 
 
 @dataclass(frozen=True)
@@ -209,9 +211,10 @@ def _register(registry: Registry, cls: type[Plugin], settings: Section) -> None:
         if cls.hookspecs:
             registry.hooks.add_hookspecs(cls.hookspecs)
         registry.hooks.register(plugin, cls.name)
-        registry.contributions[cls.name] = {
-            kind: _checked(kind, getattr(plugin, kind)() or ()) for kind in REGISTER
-        }
+        found = {kind: _checked(kind, getattr(plugin, kind)() or ()) for kind in REGISTER}
+        if found["recorders"] and cls.name not in RECORDS:
+            raise PluginError("it may not act inside the transactions of others")
+        registry.contributions[cls.name] = found
     except Exception as error:  # noqa: BLE001  whatever a stranger's hook raises
         # pluggy's register leaves half a state on an error; drop unregisters it.
         registry.drop(cls.name, "register", error)

@@ -53,19 +53,30 @@ def put(connection: Connection, made: Any) -> None:
 
 def put_all(connection: Connection, made: Sequence[Any], *, once: bool = False) -> None:
     """Insert new objects of one model; with ``once`` only those whose key isn't there yet."""
-    if not made:
-        return
-    mapper = inspect(type(made[0]))
-    statement = insert_into(mapper.local_table, connection.dialect, once)
-    rows = [statement.parameters(_row(mapper, each)) for each in made]
+    if made:
+        mapper = inspect(type(made[0]))
+        rows = [_row(mapper, each) for each in made]
+        put_rows(connection, mapper.local_table, rows, once=once)
+
+
+def put_rows(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    once: bool = False,
+) -> None:
+    """Insert rows that each have every column, at once."""
+    statement = insert_into(table, connection.dialect, once)
+    parameters = [statement.parameters(row) for row in rows]
     cursor = connection.connection.cursor()
     try:
         if watch := watch_of(connection.engine, cursor):
-            watch(statement.sql, rows if len(rows) > 1 else rows[0])
+            watch(statement.sql, parameters if len(rows) > 1 else parameters[0])
         if len(rows) > 1:
-            cursor.executemany(statement.sql, rows)
-        else:
-            cursor.execute(statement.sql, rows[0])
+            cursor.executemany(statement.sql, parameters)
+        elif rows:
+            cursor.execute(statement.sql, parameters[0])
     finally:
         cursor.close()
 

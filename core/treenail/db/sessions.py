@@ -4,14 +4,14 @@ Wall 1: which tenant a session belongs to is read when it is made, from what the
 resolved out of a membership; it is never bound again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar, cast
 
 from flask import g
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
-from sqlalchemy import Connection, Engine, Subquery, event
+from sqlalchemy import Connection, Engine, Subquery, Table, event
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
 from treenail import context
@@ -94,6 +94,18 @@ class TenantSession(FlaskSession):
         self._autoflush()
         inserts.put_all(super().connection(), made, once=once)
 
+    def put_row(self, table: Table, row: dict[str, Any]) -> None:
+        """Insert a row of the tenant's, given with every column but whose it is.
+
+        The same without an object, in half the time.
+        """
+        if self.read_only:
+            raise TenancyError("a request that only reads can't write")
+        if row.setdefault("tenant_id", self.tenant_id) != self.tenant_id:
+            raise TenancyError(f"a row of {table.name} of another tenant")
+        self._autoflush()
+        inserts.put_rows(super().connection(), table, [row])
+
 
 class SystemSession(Session):
     """A session across tenants; its transactions say that they are the system's."""
@@ -118,6 +130,11 @@ class SystemSession(Session):
         """Run a planned update or delete; returns how many rows it met."""
         self._autoflush()
         return reads.change_on(self.connection(), plan, values)
+
+    def put_rows(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows, each with every column, at once and past the unit of work."""
+        self._autoflush()
+        inserts.put_rows(self.connection(), table, rows)
 
 
 db = SQLAlchemy(model_class=Model, session_options={"class_": TenantSession})

@@ -1,6 +1,13 @@
 """The web face: how a plugin's routes declare what they need, and answer."""
 
-from treenail.web.access import authenticated, fresh, limited, permission, public
+from treenail.web.access import (
+    authenticated,
+    fresh,
+    limited,
+    permission,
+    public,
+    recorded,
+)
 from treenail.web.caller import principal
 from treenail.web.endpoint import endpoint, target
 from treenail.web.pages import Order, Page, PageRequest, paginate, paginate_rows
@@ -18,5 +25,6 @@ __all__ = [
     "permission",
     "principal",
     "public",
+    "recorded",
     "target",
 ]

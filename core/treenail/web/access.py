@@ -16,6 +16,7 @@ class Access:
     fresh: bool = False
     rate: Rate | None = None
     unlimited: bool = False
+    recorded: bool = False
 
 
 public = Access("public")
@@ -44,6 +45,16 @@ def fresh(access: Access) -> Access:
     if access.kind == "public":
         raise ValueError("nobody in particular can't be asked to prove who they are")
     return replace(access, fresh=True)
+
+
+def recorded(access: Access) -> Access:
+    """The same demand of a reading that goes on record, as everything that writes does.
+
+    Raises `ValueError` for anything but a permission: there is no tenant to record it in.
+    """
+    if access.kind != "permission":
+        raise ValueError("only what happens in a tenant is recorded")
+    return replace(access, recorded=True)
 
 
 def limited(access: Access, rate: str | None) -> Access:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import orjson
-from flask import request
+from flask import g, request
 from marshmallow import ValidationError
 
 from treenail.errors import BadRequest, Invalid, UnsupportedMediaType
@@ -28,7 +28,9 @@ def json_body(schema: type[Schema]) -> dict[str, Any]:
             raise BadRequest(f"Malformed JSON: {error}", code="malformed_json") from None
     if not isinstance(document, dict):
         raise Invalid({"body": ["Not an object."]})
-    return _load(schema, document)
+    loaded = _load(schema, document)
+    g.fields = tuple(document)
+    return loaded
 
 
 def query(schema: type[Schema], partial_of: type[Schema] | None = None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from treenail.idempotency import Use
 from treenail.principal import Identity, require_fresh
 from treenail.schemas import Schema, shared
 from treenail.web import body as bodies
-from treenail.web import caller, etags, limits, once
+from treenail.web import caller, etags, limits, once, recording
 from treenail.web.access import Access
 from treenail.web.pages import Page, PageQuery, PageRequest
 
@@ -55,6 +55,9 @@ class Endpoint:
         try:
             with ExitStack() as stack:
                 return self._answer(arguments, stack)
+        except Exception as error:
+            recording.failure(self.access, arguments, error)
+            raise
         finally:
             reads.close()
             del kept.reader
@@ -70,9 +73,12 @@ class Endpoint:
         if use:
             answer = once.keep(use, answer)
         if writes:
+            recording.within(self.access, arguments)
             db.session.commit()
         elif db.session.registry.has():
             db.session.flush()  # refused, where a reading view changed something
+        if not writes:
+            recording.apart(self.access, arguments)
         return answer
 
     def _input(self, arguments: dict[str, Any]) -> dict[str, Any]:
