@@ -67,6 +67,8 @@ def put_rows(
     once: bool = False,
 ) -> None:
     """Insert rows that each have every column, at once."""
+    if not rows:
+        return
     statement = insert_into(table, connection.dialect, once)
     parameters = [statement.parameters(row) for row in rows]
     cursor = connection.connection.cursor()
@@ -75,7 +77,7 @@ def put_rows(
             watch(statement.sql, parameters if len(rows) > 1 else parameters[0])
         if len(rows) > 1:
             cursor.executemany(statement.sql, parameters)
-        elif rows:
+        else:
             cursor.execute(statement.sql, parameters[0])
     finally:
         cursor.close()
