@@ -9,6 +9,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from treenail.clock import rfc3339, utcnow
 from treenail.db import system_session
 from treenail.deliveries import DeliveryRow
+from treenail_webhooks import signing
 
 PATH = "/webhooks/endpoints"
 MEMBERS = ["member.*"]
@@ -184,6 +185,8 @@ def test_both_secrets_are_valid_for_a_day(tenant, receiver, make_endpoint, tell)
     assert abs(until - utcnow() - timedelta(days=1)) < timedelta(minutes=1)
     tell(made["id"])
     (request,) = receiver.requests
+    hub = signing.hub(made["secret"], request.body)
+    assert request.headers["X-Hub-Signature-256"] == hub
     assert [verifies(secret, request) for secret in (made["secret"], rotated["secret"])] == [
         True
     ] * 2

@@ -27,3 +27,11 @@ def test_a_delivery_tells_its_attempt(receiver, make_endpoint, tell, delivery):
     assert attempt["durationMs"] >= 0
     assert attempt["finishedAt"]
     assert found["event"]["type"] == "webhook.tested"
+
+
+def test_a_test_goes_to_the_endpoint_it_is_for_and_to_no_other(receiver, make_endpoint, tell):
+    made = make_endpoint("/mine", events=["tenant.deleted"])
+    make_endpoint("/others", events=["webhook.tested", "*"])
+    event_id = tell(made["id"])
+    told = [r.path for r in receiver.requests if r.headers["Webhook-Id"] == event_id]
+    assert told == ["/mine"]
