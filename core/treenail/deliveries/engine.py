@@ -23,7 +23,7 @@ from treenail.deliveries.tries import attempt, failed
 
 SWEEP_SECONDS = 1.0
 BEAT_SECONDS = 1.0
-PACE_SECONDS = 0.02
+PACE_SECONDS = 0.01
 """Between looks for what one was told of; the first after a while is at once."""
 UNBEGUN_SECONDS = 2.0
 """After these another worker may have what was claimed and not begun."""
