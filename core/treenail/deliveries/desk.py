@@ -104,7 +104,8 @@ class Desk:
     def restore(self, outcomes: Iterable[Outcome]) -> None:
         """Outcomes that wait to be recorded."""
         self._outcomes.extend(outcomes)
-        self._oldest = min((o.claim.begun for o in self._outcomes), default=float("inf"))
+        begun = (0 if o.claim.policy.fifo else o.claim.begun for o in self._outcomes)
+        self._oldest = min(begun, default=float("inf"))
 
     def has_outcomes(self) -> bool:
         """Whether any outcome waits to be recorded."""
@@ -116,7 +117,10 @@ class Desk:
         return found
 
     def wants_recording(self) -> bool:
-        """Whether an outcome has waited long enough: a killed worker's are tried again."""
+        """Whether an outcome has waited long enough: a killed worker's are tried again.
+
+        In a line the next one waits for it.
+        """
         return monotonic() - self._oldest > UNRECORDED
 
     def overdue(self) -> list[Claim]:

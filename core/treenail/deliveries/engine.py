@@ -8,6 +8,7 @@ at a time looks, and while nothing is to be had waits for a hint or the next due
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from time import monotonic
 
 import structlog
 from flask import Flask, current_app
@@ -22,6 +23,8 @@ from treenail.deliveries.tries import attempt, failed
 
 SWEEP_SECONDS = 1.0
 BEAT_SECONDS = 1.0
+PACE_SECONDS = 0.01
+"""Between looks for what one was told of; the first after a while is at once."""
 UNBEGUN_SECONDS = 2.0
 """After these another worker may have what was claimed and not begun."""
 log = structlog.get_logger("treenail.deliveries")
@@ -50,7 +53,7 @@ class Engine:
         self._lookout = threading.Condition(self._lock)  # where one thread waits for hints,
         self._bench = threading.Condition(self._lock)  # and where the others wait for work
         self._idle = self._looking = self._stopped = False
-        self._news = True
+        self._news, self._more, self._looked = True, False, 0.0
         self._due: datetime | None = None
         self._closed = threading.Event()
         self._heart: threading.Thread | None = None
@@ -112,8 +115,9 @@ class Engine:
                 if not self._idle:
                     self._bench.notify()  # somebody has to keep the lookout
                 return claims
-            if self._looking or not (self._news or self._desk.has_outcomes()):
-                self._rest()
+            pause = self._pause()
+            if self._looking or pause is None or pause > 0:
+                self._rest(pause)
                 return []
             self._looking = True
         try:
@@ -123,15 +127,31 @@ class Engine:
                 self._looking = False
         return []
 
-    def _rest(self) -> None:
+    def _pause(self) -> float | None:
+        """Seconds until the next look; None while there is nothing to look for.
+
+        What is known to wait is fetched at once. What one has only heard of is, too, unless
+        the last look is too short ago: many commits in a row then share the next.
+        """
+        if self._more or self._desk.wants_recording():
+            return 0
+        if self._news or self._desk.has_outcomes():
+            return max(0, self._looked + PACE_SECONDS - monotonic())
+        return None
+
+    def _rest(self, pause: float | None) -> None:
         """Wait for work; one thread on the lookout, where it also sees when something is due."""
         if self._stopped:
             return
         if self._idle or self._looking:
+            self._lookout.notify()  # its pause may be another now
             self._bench.wait()
             return
         self._idle = True
         try:
+            if pause is not None:
+                self._lookout.wait(pause)
+                return
             until_due = (self._due - utcnow()).total_seconds() if self._due else SWEEP_SECONDS
             if not self._lookout.wait(min(SWEEP_SECONDS, max(0, until_due))):
                 self._sweep()
@@ -143,12 +163,13 @@ class Engine:
         if self._due is None or self._due > utcnow():
             self._due = held.due_next(self.subscriptions)
         if self._due and self._due <= utcnow():
-            self._news, self._due = True, None
+            self._more, self._due = True, None
 
     def _look(self) -> bool:
         """Record, relay and claim; returns whether there was anything to do."""
         with self._lock:
-            self._news = False
+            self._news = self._more = False
+            self._looked = monotonic()
             outcomes, busy, room = self._desk.collect(), self._desk.busy(), self._desk.room()
         try:
             found = held.exchange(self.subscriptions, outcomes, busy, room)
@@ -160,7 +181,7 @@ class Engine:
         with self._lock:
             self._desk.add(found.claims)
             self._due = found.due
-            self._news |= found.events >= BATCH or len(found.claims) >= room > 0
+            self._more |= found.events >= BATCH or len(found.claims) >= room > 0
             self._call(len(found.claims) - 1)
         return bool(found.events or found.claims)
 
