@@ -69,20 +69,22 @@ def main() -> None:
             began = time.perf_counter()
             fill(tenant_id, options.records)
             filled = time.perf_counter() - began
-            seconds = [_verified(tenant_id, options.records) for _ in range(3)]
+            rounds = [_verified(tenant_id, options.records) for _ in range(3)]
             db.engine.dispose()
     found = {"records": options.records, "sealedPerSecond": round(options.records / filled)}
-    found |= {"verifySeconds": round(median(seconds), 2)}
+    seconds, of_cpu = (median(each) for each in zip(*rounds, strict=True))
+    found |= {"verifySeconds": round(seconds, 2), "verifyCpuSeconds": round(of_cpu, 2)}
     print(json.dumps(found) if options.json else found)
-    sys.exit(median(seconds) > PROMISED_SECONDS * max(1, options.records / 1_000_000))
+    sys.exit(seconds > PROMISED_SECONDS * max(1, options.records / 1_000_000))
 
 
-def _verified(tenant_id: str, records: int) -> float:
-    began = time.perf_counter()
+def _verified(tenant_id: str, records: int) -> tuple[float, float]:
+    """Seconds by the clock, and of the processor: alone on a machine they are the same."""
+    began, used = time.perf_counter(), time.process_time()
     verdict = verification.verify(tenant_id)
     if not verdict.valid or verdict.checked != records:
         raise RuntimeError(f"not what was written: {verdict}")
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - used
 
 
 if __name__ == "__main__":

@@ -604,6 +604,25 @@ def test_what_is_put_is_the_tenants_own(app, world: World, foreign: bool):
     assert "put" not in repr(_digest(app, world.foreign))
 
 
+def test_a_row_is_put_into_its_own_tenant_alone(app, world: World):
+    table = Beam.__table__
+    blank = dict.fromkeys(table.columns.keys())
+    blank.pop("tenant_id")
+    with app.app_context(), tenant_session(world.own) as session:
+        mine = {**blank, "id": uuid7(), "name": "put as a row"}
+        session.put_row(table, mine)
+        assert session.get_one(Beam, mine["id"]).tenant_id == world.own
+        foreign = {**blank, "id": uuid7(), "name": "x", "tenant_id": world.foreign}
+        with pytest.raises(TenancyError, match="of another tenant"):
+            session.put_row(table, foreign)
+    with (
+        app.app_context(),
+        tenant_session(world.own, read_only=True) as session,
+        pytest.raises(TenancyError, match="only reads"),
+    ):
+        session.put_row(table, mine)
+
+
 def test_a_reading_session_puts_nothing(app, world: World):
     refused = pytest.raises(TenancyError)
     with refused, app.app_context(), tenant_session(world.own, read_only=True) as session:
