@@ -41,6 +41,7 @@ format: $(VENV)/developed ## Bring the code into shape
 bench: $(VENV)/developed tests/js/node_modules ## Every benchmark, each a ratio to its anchor
 	$(BIN)/python bench/live/run.py
 	$(BIN)/python bench/auth/doors.py
+	$(BIN)/python bench/deliveries/engine.py
 	$(BIN)/python bench/rest/grants_at_scale.py; grants=$$?; \
 		$(BIN)/python bench/rest/compare.py && exit $$grants
 

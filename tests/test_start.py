@@ -175,7 +175,7 @@ MISTAKES = {
     "a missing secret": ({"ENV": "production"}, "TREENAIL_SECRET_KEY is required in production"),
     "a database of nothing": (
         {"DATA": "{empty}"},
-        "plugin core failed (migrate): the database has nothing, this version needs core_0002: "
+        "plugin core failed (migrate): the database has nothing, this version needs core_0003: "
         "run treenail db upgrade",
     ),
     "a database that is not there": (

@@ -1,6 +1,7 @@
 """Deliveries: every event reaches every subscriber, however often something dies."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from sqlalchemy.dialects import sqlite
 from treenail import platform
 from treenail.contributions import Delivery, EventType, Policy, Subscription, Target
 from treenail.db import bind_tenant, db, system_session
-from treenail.deliveries import Abandon, DeliveryRow, RetryAfter, drain, engine
+from treenail.deliveries import Abandon, DeliveryRow, RetryAfter, claims, desk, drain, engine, relay
 from treenail.events import OutboxEvent, emit
 from treenail.plugin import Plugin, hookimpl
 from treenail.schemas import Schema
@@ -213,15 +214,20 @@ def _due_now(app) -> None:
         session.execute(update(DeliveryRow).values(due_at=START - timedelta(days=9999)))
 
 
+def claim(number: int = 1) -> list[claims.Claim]:
+    """What a worker would have claimed for the post when it died."""
+    relay.relay(platform.current().subscriptions)
+    subscriptions = {"letters.post": platform.current().subscriptions["letters.post"]}
+    return claims.exchange(subscriptions, limit=number).claims
+
+
 def test_a_lease_that_ran_out_is_claimed_again(app, send, run_tasks, rows):
     send("oak")
     with app.app_context():
-        subscriptions = {"letters.post": platform.current().subscriptions["letters.post"]}
-        engine.relay.relay(platform.current().subscriptions)
-        assert engine._step(subscriptions, None) is not None  # and dies
+        assert claim()
     run_tasks()
     assert POST.words() == []
-    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=claims.LEASE + 0.1)):
         run_tasks()
     assert POST.words() == ["oak"]
     assert [(row.status, row.attempts) for row in rows()] == [("done", 2)]
@@ -230,7 +236,7 @@ def test_a_lease_that_ran_out_is_claimed_again(app, send, run_tasks, rows):
 def test_a_slow_worker_cannot_overwrite_the_outcome_of_another(app, send, run_tasks, rows):
     def oversleep(delivery: Delivery) -> None:
         if delivery.attempt == 1:
-            with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
+            with time_machine.travel(datetime.now(UTC) + timedelta(seconds=claims.LEASE + 0.1)):
                 in_thread(run_tasks)
             raise RuntimeError("too late")
 
@@ -247,10 +253,14 @@ def in_thread(work: Any) -> None:
     thread.join()
 
 
-def test_one_slow_delivery_does_not_use_up_the_lease_of_the_next(send, run_tasks):
+def test_a_slow_delivery_uses_up_nobodys_lease(monkeypatch, send, run_tasks):
+    monkeypatch.setattr(claims, "LEASE", 0.3)
+    monkeypatch.setattr(engine, "BEAT_SECONDS", 0.05)
+
     def slow(delivery: Delivery) -> None:
         if delivery.event.data["word"] == "slow":
-            with time_machine.travel(datetime.now(UTC) + timedelta(seconds=59)):
+            for _ in range(4):
+                time.sleep(0.15)
                 in_thread(run_tasks)
 
     POST.behave = slow
@@ -259,30 +269,63 @@ def test_one_slow_delivery_does_not_use_up_the_lease_of_the_next(send, run_tasks
     assert Counter(POST.words()) == Counter(["slow", *"abcdef"])
 
 
-def test_what_kills_every_worker_is_a_dead_letter_in_the_end(app, send, run_tasks, rows):
+def test_what_was_not_begun_is_given_back_to_others(monkeypatch, send, run_tasks, rows):
+    monkeypatch.setattr(engine, "UNBEGUN_SECONDS", 0.1)
+    monkeypatch.setattr(engine, "BEAT_SECONDS", 0.05)
+    seen = []
+
+    def hang(delivery: Delivery) -> None:
+        if delivery.event.data["word"] == "slow":
+            time.sleep(0.4)
+            in_thread(run_tasks)
+            seen.extend(POST.words())
+
+    POST.behave = hang
+    send("slow", *"abcdef")
+    run_tasks()
+    assert Counter(seen) == Counter(["slow", *"abcdef"])
+    assert [(row.status, row.attempts, row.last_error) for row in rows()] == [("done", 1, None)] * 7
+
+
+def test_a_try_that_takes_longer_than_its_lease_has_failed(monkeypatch, send, run_tasks, rows):
+    monkeypatch.setattr(engine, "BEAT_SECONDS", 0.05)
+    POST.targets = lambda event: [Target(policy=Policy(SCHEDULE, lease=0.1))]
+    POST.behave = lambda delivery: time.sleep(0.4)
+    send("oak")
+    run_tasks()
+    (row,) = rows()
+    assert (row.status, row.failures) == ("pending", 1)
+    assert row.last_error == "took longer than its lease"
+
+
+def test_no_number_of_crashes_ends_a_delivery_but_it_waits_longer(app, send, rows):
+    POST.targets = lambda event: [Target(policy=Policy((2, 9)))]
     send("poison")
+    waits = []
     with app.app_context(), time_machine.travel(START, tick=False) as clock:
-        subscriptions = {"letters.post": platform.current().subscriptions["letters.post"]}
-        engine.relay.relay(platform.current().subscriptions)
-        for _ in range(5):
-            assert engine._step(subscriptions, None) is not None
-            clock.shift(61)
-        assert engine._step(subscriptions, None) is None
-    assert [(row.status, row.attempts) for row in rows()] == [("dead", 5)]
+        for _ in range(8):
+            began = datetime.now(UTC)
+            while not claim():
+                clock.shift(1)
+            waits.append((datetime.now(UTC) - began).total_seconds())
+    assert waits[:5] == [0, 4, 4, 4, 4]
+    assert waits[5:] == [4 + 2, 4 + 9, 4 + 9]
+    assert [(row.status, row.failures) for row in rows()] == [("running", 0)]
 
 
 def test_many_workers_deliver_each_once(app, send, monkeypatch):
-    policy = engine._policy
+    taken = claims._claimed
 
-    def slow(*arguments: Any) -> Policy:
+    def slow(*arguments: Any) -> claims.Claim:
         time.sleep(0.002)  # between looking and claiming
-        return policy(*arguments)
+        return taken(*arguments)
 
-    monkeypatch.setattr(engine, "_policy", slow)
+    monkeypatch.setattr(claims, "_claimed", slow)
+    monkeypatch.setattr(desk, "LEAST", 4)
     words = [str(number) for number in range(60)]
     send(*words)
     with app.app_context():
-        engine.relay.relay(platform.current().subscriptions)  # so that all begin at once
+        relay.relay(platform.current().subscriptions)  # so that all begin at once
 
     def work(_: int) -> int:
         with app.app_context():
@@ -297,12 +340,12 @@ def test_deliveries_of_a_switched_off_plugin_wait_for_it(app, send, run_tasks, m
     send("oak")
     found = app.extensions["treenail"]
     with app.app_context():
-        engine.relay.relay(found.subscriptions)
+        relay.relay(found.subscriptions)
     with monkeypatch.context() as patch:
         patch.setattr(found, "subscriptions", {})
         assert run_tasks() == 0
         with app.app_context():
-            assert engine.next_due() is None
+            assert claims.due_next(found.subscriptions) is None
     assert run_tasks() == 3
     assert POST.words() == ["oak"]
 
@@ -330,21 +373,30 @@ def test_each_handler_has_a_context_of_its_own(app, tenant, other_tenant, send, 
 
 
 def test_more_events_than_a_batch_are_all_relayed(send, run_tasks):
-    send(*(str(number) for number in range(engine.relay.BATCH + 10)), name="parcel.sent")
-    assert run_tasks() == engine.relay.BATCH + 10
+    send(*(str(number) for number in range(relay.BATCH + 10)), name="parcel.sent")
+    assert run_tasks() == relay.BATCH + 10
 
 
-def test_due_deliveries_are_found_by_an_index(app):
+@pytest.mark.parametrize(
+    ("build", "index"),
+    [
+        (lambda: claims._due(claims._no_line()), "_due"),
+        (claims._due_heads, "_line"),
+        (claims._waiting, "_line"),
+        (claims._later, "_due"),
+    ],
+)
+def test_due_deliveries_are_found_by_an_index(app, build, index):
     with app.app_context(), db.engine.connect() as connection:
         if db.engine.dialect.name != "sqlite":
             return
-        due = engine._is_due({"letters.post": None})
-        query = select(DeliveryRow.id).where(due).order_by(DeliveryRow.due_at).limit(1)
-        options = {"render_postcompile": True}
+        values = {"names": ["letters.post"], "busy": [""], "moment": START, "most": 9}
+        query, options = build().params(values), {"render_postcompile": True}
         sql = str(query.compile(dialect=sqlite.dialect(), compile_kwargs=options))
-        values = ("x",) * sql.count("?")
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
-    assert "ix_core_deliveries_due" in str(plan)
+        places = ("x",) * sql.count("?")
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", places).all()
+    assert f"ix_core_deliveries{index}" in str(plan)
+    assert not re.search(r"SCAN core_(?!\w+( AS \w+)? USING)", str(plan)), plan
 
 
 @pytest.fixture

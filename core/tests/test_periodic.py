@@ -45,7 +45,9 @@ def environ():
 
 @pytest.fixture(autouse=True)
 def _clean(app, monkeypatch):
-    monkeypatch.delitem(app.extensions["treenail"].periodic_tasks, "core.idempotency_keys")
+    found = app.extensions["treenail"].periodic_tasks
+    own = {name: t for name, t in found.items() if name.startswith("clock.")}
+    monkeypatch.setattr(app.extensions["treenail"], "periodic_tasks", own)
     RUNS.clear()
     BEHAVE[0] = lambda: None
     with app.app_context(), system_session("test") as session:

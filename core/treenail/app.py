@@ -97,6 +97,9 @@ def create_app(
     app.extensions[metrics.EXTENSION] = metrics.Metrics()
     about = "Events on their way to a subscriber."
     metrics.watch(app, "treenail_deliveries", about, "status", backlog.counts)
+    about = "Seconds for which the oldest due delivery has waited."
+    name = "treenail_deliveries_late_seconds"
+    metrics.watch(app, name, about, "status", backlog.lateness)
     _mount(app, loaded)
     return app
 

@@ -99,11 +99,19 @@ class EventType:
 
 @dataclass(frozen=True)
 class Policy:
-    """How a target is tried: seconds before each retry, their jitter, the lease of one try."""
+    """How a target is tried.
+
+    ``schedule`` has the seconds before each retry, ``jitter`` the part of them by which they
+    differ; ``lease`` the seconds one try may take before it counts as failed. At most
+    ``concurrency`` tries at a time, and never more than a quarter of a worker's threads. With
+    ``fifo`` in order: the next only when the one before is done or dead.
+    """
 
     schedule: tuple[float, ...] = (5, 60, 600, 3600)
     jitter: float = 0.2
     lease: float = 60
+    fifo: bool = False
+    concurrency: int = 16
 
 
 @dataclass(frozen=True)
@@ -135,12 +143,17 @@ class Subscription:
 
     The handler runs outside any transaction, at least once; it tells doubles by the event's
     id. What it raises is recorded and tried again by the target's policy.
+
+    A ``batch_handler`` is for what is quick and only writes to the database: it is given
+    first tries of one target and one tenant together, writes all or none of them, and when it
+    raises, the handler gets them one by one.
     """
 
     name: str
     events: tuple[str, ...]
     handler: Callable[[Delivery], None]
     targets: Callable[[Event], Sequence[Target]] = only_target
+    batch_handler: Callable[[Sequence[Delivery]], None] | None = None
 
 
 @dataclass(frozen=True)

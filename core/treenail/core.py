@@ -15,7 +15,7 @@ from treenail.contributions import (
     Rule,
     Subscription,
 )
-from treenail.deliveries import leftovers
+from treenail.deliveries import leftovers, pruning
 from treenail.models import OWNER, Tenant
 from treenail.periodic import PeriodicRun
 from treenail.plugin import Plugin, hookimpl
@@ -68,8 +68,10 @@ class Core(Plugin):
 
     @hookimpl
     def periodic_tasks(self) -> Sequence[PeriodicTask]:
-        """Forgetting the answers of long ago."""
-        return [PeriodicTask("idempotency_keys", idempotency.DAY, idempotency.prune)]
+        """Forgetting the answers and deliveries of long ago."""
+        answers = PeriodicTask("idempotency_keys", idempotency.DAY, idempotency.prune)
+        hourly = {"events": pruning.prune, "mails": mail.prune}
+        return [answers, *(PeriodicTask(name, pruning.HOUR, run) for name, run in hourly.items())]
 
     @hookimpl
     def rules(

@@ -58,16 +58,21 @@ class OutboxEvent(Identified, Global, Model):
 
     def event(self) -> Event:
         """The event as subscribers see it."""
-        return Event(
-            id=self.id,
-            type=self.type,
-            tenant_id=self.tenant_id,
-            actor_id=self.actor_id,
-            subject=self.subject,
-            data=self.data,
-            occurred_at=self.occurred_at,
-            request_id=self.request_id,
-        )
+        return event_of(self)
+
+
+def event_of(row: Any) -> Event:
+    """The event that a row of the outbox tells of, as subscribers see it."""
+    return Event(
+        row.id,
+        row.type,
+        row.tenant_id,
+        row.actor_id,
+        row.subject,
+        row.data,
+        row.occurred_at,
+        row.request_id,
+    )
 
 
 def emit(

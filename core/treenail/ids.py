@@ -4,6 +4,7 @@ import os
 import re
 import threading
 import time
+from datetime import datetime
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _lock = threading.Lock()
@@ -25,6 +26,12 @@ def uuid7() -> str:
     value = stamp >> 12 << 80 | 7 << 76 | (stamp & 0xFFF) << 64 | 2 << 62 | random
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def first_of(moment: datetime) -> str:
+    """The least identifier that can be made at a moment, for comparing with others."""
+    text = f"{int(moment.timestamp() * 1000):012x}"
+    return f"{text[:8]}-{text[8:]}-7000-8000-000000000000"
 
 
 def is_id(text: object) -> bool:

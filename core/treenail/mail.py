@@ -22,7 +22,7 @@ from treenail.clock import utcnow
 from treenail.contributions import Delivery, Event, EventType, Policy, Subscription, Target
 from treenail.db import Global, Identified, Model, Sealed, system_session
 from treenail.db.sealed import sealed_column
-from treenail.deliveries import Abandon
+from treenail.deliveries import Abandon, pruning
 from treenail.events import emit
 from treenail.schemas import Id, Schema
 from treenail.settings import CoreSettings
@@ -132,6 +132,13 @@ def deliver(delivery: Delivery) -> None:
     with system_session("mail") as session:
         sent = session.get_one(Mail, delivery.event.data["mailId"])
         sent.sent_at, sent.text = utcnow(), b""
+
+
+def prune() -> None:
+    """Forget messages of before the settings' number of days: the sent, and the dead letters."""
+    done, dead = pruning.horizons()
+    pruning.forget(Mail, done, Mail.sent_at.is_not(None))
+    pruning.forget(Mail, min(done, dead), Mail.sent_at.is_(None))
 
 
 def _compose(mail: Mail, settings: CoreSettings) -> EmailMessage:

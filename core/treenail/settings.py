@@ -173,6 +173,12 @@ class CoreSettings(Section):
     max_body_bytes: int = setting(
         fields.Int(validate=validate.Range(1024)), 2 << 20, "largest JSON body"
     )
+    events_kept_days: int = setting(
+        fields.Int(validate=validate.Range(1, 3650)), 30, "days that delivered events are kept"
+    )
+    dead_letters_kept_days: int = setting(
+        fields.Int(validate=validate.Range(1, 3650)), 90, "days that dead letters are kept"
+    )
     sqlite_synchronous: str = setting(
         fields.Str(validate=validate.OneOf(["NORMAL", "FULL"])),
         "NORMAL",

@@ -7,6 +7,7 @@ core's own task, so nothing is lost when a plugin is switched off.
 
 import threading
 from collections.abc import Callable
+from time import monotonic, sleep
 from typing import Any
 
 import structlog
@@ -17,13 +18,14 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from treenail import periodic, platform
-from treenail.clock import utcnow
-from treenail.deliveries import drain, engine
+from treenail.deliveries.engine import Engine
 from treenail.deliveries.relay import relay
 from treenail.events import HINTED
 from treenail.settings import CoreSettings
 
-SWEEP_SECONDS = 1.0
+COALESCED = 0.005
+"""Seconds in which one hint does for all commits; whoever gets it begins no sooner."""
+PERIODIC_SECONDS = 1.0
 log = structlog.get_logger("treenail.tasks")
 
 
@@ -33,18 +35,28 @@ class Hints:
     def __init__(self, app: Flask, settings: CoreSettings) -> None:
         self.app = app
         self.huey = _queue(settings)
-        self._look = self.huey.task(name="treenail.look")(self._drain)
+        self.engine: Engine | None = None
+        self._sent = 0.0
+        self._look = self.huey.task(name="treenail.look")(self._tell)
 
     def send(self) -> None:
-        """Tell a worker to look; failing to is only logged, the sweep makes up for it."""
-        try:
-            self._look()
-        except Exception as error:  # noqa: BLE001  the change is committed already
-            log.warning("hint_lost", error=str(error))
+        """Tell a worker to look, in this process where it has one.
 
-    def _drain(self) -> int:
-        with self.app.app_context():
-            return drain()
+        Failing to is only logged, the sweep makes up for it.
+        """
+        if self.engine:
+            self.engine.wake()
+        elif monotonic() - self._sent > COALESCED:
+            self._sent = monotonic()
+            try:
+                self._look()
+            except Exception as error:  # noqa: BLE001  the change is committed already
+                log.warning("hint_lost", error=str(error))
+
+    def _tell(self) -> None:
+        sleep(COALESCED)
+        if self.engine:
+            self.engine.wake()
 
 
 @event.listens_for(Session, "after_commit")
@@ -55,31 +67,35 @@ def _hint_after_commit(session: Session) -> None:
 
 
 class Worker:
-    """A Huey consumer and the sweep, in threads of this process."""
+    """The engine's threads and the periodic tasks', and a Huey consumer for others' hints.
 
-    def __init__(self, app: Flask, threads: int = 2) -> None:
-        hints: Hints = app.extensions["treenail.hints"]
+    Without ``listening`` to the queue it sees what other processes do by its sweep alone.
+    """
+
+    def __init__(self, app: Flask, threads: int = 8, *, listening: bool = True) -> None:
         self.app = app
+        self.engine = Engine(app, threads)
+        self._hints: Hints = app.extensions["treenail.hints"]
         self._consumer = _Consumer(
-            hints.huey,
-            workers=threads,
+            self._hints.huey,
+            workers=1,
             periodic=False,
             initial_delay=0.02,
             max_delay=0.05,
             check_worker_health=False,
         )
+        self._listening = listening
         self._stopped = threading.Event()
-        # Apart, so that a long periodic task doesn't keep the sweep waiting.
-        self._loops = [
-            threading.Thread(target=self._repeat, args=(work,), name=work.__name__, daemon=True)
-            for work in (_sweep, periodic.run_due)
-        ]
+        runs = [*[self.engine.run] * threads, self._repeat]
+        self._threads = [threading.Thread(target=run, daemon=True) for run in runs]
 
     def start(self) -> None:
         """Begin; returns at once."""
-        self._consumer.start()
-        for loop in self._loops:
-            loop.start()
+        self._hints.engine = self.engine
+        if self._listening:
+            self._consumer.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Finish what runs, fan out what is new, then end.
@@ -87,34 +103,31 @@ class Worker:
         The next start may be without a plugin: only what is fanned out waits for its return.
         """
         self._stopped.set()
-        self._consumer.stop(graceful=True)
-        for loop in self._loops:
-            loop.join()
-        self._do(_relay_all)
-
-    def _repeat(self, work: Callable[[], int]) -> None:
-        while not self._stopped.is_set():
+        self.engine.stop()
+        if self._listening:
+            self._consumer.stop(graceful=True)
+        for thread in self._threads:
+            thread.join()
+        self._hints.engine = None
+        for work in (self.engine.close, _relay_all):
             self._do(work)
-            self._stopped.wait(SWEEP_SECONDS)
 
-    def _do(self, work: Callable[[], int]) -> None:
+    def _repeat(self) -> None:
+        while not self._stopped.is_set():
+            self._do(periodic.run_due)
+            self._stopped.wait(PERIODIC_SECONDS)
+
+    def _do(self, work: Callable[[], object]) -> None:
         try:
             with self.app.app_context():
                 work()
         except Exception:
-            log.exception("sweep_failed", work=work.__name__)
+            log.exception("work_failed", work=work.__name__)
 
 
-def _sweep() -> int:
-    due = engine.next_due()
-    return drain() if due is not None and due <= utcnow() else 0
-
-
-def _relay_all() -> int:
-    total = 0
-    while found := relay(platform.current().subscriptions):
-        total += found
-    return total
+def _relay_all() -> None:
+    while relay(platform.current().subscriptions):
+        pass
 
 
 class _Consumer(Consumer):  # type: ignore[misc]

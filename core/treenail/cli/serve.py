@@ -32,7 +32,7 @@ def serve(host: str, port: int, migrate: bool) -> None:
 
 
 @click.command()
-@click.option("--threads", default=4, show_default=True, help="Deliveries at a time.")
+@click.option("--threads", default=16, show_default=True, help="Deliveries at a time.")
 def worker(threads: int) -> None:
     """Do the background work of a deployment whose servers have TREENAIL_WORKER=apart."""
     from treenail.app import create_app
@@ -104,7 +104,9 @@ def _start(app: Flask) -> None:
     if app.extensions["treenail"].settings.worker == "inside":
         from treenail.tasks import Worker
 
-        app.extensions["treenail.worker"] = Worker(app)
+        # Without Redis there is no other process whose hints could not wait for the sweep.
+        listening = bool(app.extensions["treenail"].settings.redis_url)
+        app.extensions["treenail.worker"] = Worker(app, listening=listening)
         app.extensions["treenail.worker"].start()
 
 

@@ -1,18 +1,19 @@
-"""Plans: selects that are compiled once and then run on the driver's own cursor.
+"""Plans: statements that are compiled once and then run on the driver's own cursor.
 
 For what every request asks. Through a session such a query takes 300 µs, of which the
 database needs 10: the rest is spent on building the statement, finding its compiled form and
 making objects. A plan gives plain rows with the columns as attributes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import BindParameter, Dialect, Engine, Select
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import LRUCache
 
+T = TypeVar("T")
 Build = Callable[[], Any]
 Convert = Callable[[Any], Any]
 Call = Callable[[], Any]
@@ -31,6 +32,12 @@ class Row:
         raise AttributeError(f"the plan selects no {name}")
 
 
+def padded(values: Iterable[T]) -> list[T | str]:
+    """A list for an open parameter, its last item repeated: a plan keeps a text per length."""
+    found: list[T | str] = [*values] or [""]
+    return found + found[-1:] * ((1 << (len(found) - 1).bit_length()) - len(found))
+
+
 class Runs(Protocol):
     """Whoever can run a plan: a session, or the reading side by itself."""
 
@@ -39,7 +46,7 @@ class Runs(Protocol):
 
 
 class Plan:
-    """A select, built when it is first needed.
+    """A select (or, for the system, a change), built when it is first needed.
 
     Its open parameters are ``bindparam("name")``, lists ``bindparam("name", expanding=True)``;
     what is called anew each time (the present moment) is a ``bindparam`` with ``callable_``.
@@ -73,6 +80,11 @@ class _Ready:
 
     def run(self, cursor: Any, values: dict[str, Any], watch: Watch | None) -> list[Row]:
         """The rows; ``values`` are those of the open parameters."""
+        self.change(cursor, values, watch)
+        return [self.shape.row(found) for found in cursor.fetchall()]
+
+    def change(self, cursor: Any, values: dict[str, Any], watch: Watch | None) -> int:
+        """How many rows an update or a delete has met."""
         for name, call in self.calls.items():
             values[name] = call()
         lengths = tuple([len(values[name]) for name in self.shape.lists if name in values])
@@ -83,7 +95,7 @@ class _Ready:
         if watch:
             watch(text.sql, parameters)
         cursor.execute(text.sql, parameters)
-        return [self.shape.row(found) for found in cursor.fetchall()]
+        return int(cursor.rowcount)
 
 
 class _Shape:

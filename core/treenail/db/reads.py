@@ -64,6 +64,16 @@ def run_on(connection: Connection, plan: Plan, scope: Scope, values: dict[str, A
     return _run(connection.engine, connection.connection, plan, scope, values)
 
 
+def change_on(connection: Connection, plan: Plan, values: dict[str, Any]) -> int:
+    """How many rows an update or a delete has met, across tenants."""
+    cursor = connection.connection.cursor()
+    try:
+        ready = plan.ready(connection.dialect, unscoped)
+        return ready.change(cursor, values, watch_of(connection.engine, cursor))
+    finally:
+        cursor.close()
+
+
 @dataclass(frozen=True)
 class SystemReads:
     """The reading side across tenants, for what has a reason to."""

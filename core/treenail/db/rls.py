@@ -14,7 +14,7 @@ insides) is stopped here, unless the text itself says otherwise.
 On SQLite there is no such wall; `begin` and `transaction` only begin.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any
@@ -90,8 +90,11 @@ def read_as(connection: PoolProxiedConnection, whose: Whose) -> None:
         _send(driver, f"{end}BEGIN READ ONLY; {_said(connection, whose)}")
 
 
-def bind(connection: Connection, whose: Whose) -> None:
-    """Say whose the transaction is that SQLAlchemy has just begun; raises its errors."""
+def bind(connection: Connection, whose: Whose, settings: Sequence[str] = ()) -> None:
+    """Say whose the transaction is that SQLAlchemy has just begun; raises its errors.
+
+    With ``settings`` of PostgreSQL's for this transaction: ``synchronous_commit = off``.
+    """
     pooled = connection.connection
     driver = pooled.driver_connection
     if not isinstance(driver, psycopg.Connection):
@@ -101,7 +104,7 @@ def bind(connection: Connection, whose: Whose) -> None:
         # The driver would send its BEGIN with the first statement: as a message of its own.
         if driver.pgconn.transaction_status == TransactionStatus.IDLE:
             said = f"BEGIN{' READ ONLY' if driver.read_only else ''}; {said}"
-        _send(driver, said)
+        _send(driver, "; SET LOCAL ".join((said, *settings)))
     except psycopg.Error as error:
         connection.invalidate(error)
         raise DBAPIError.instance(

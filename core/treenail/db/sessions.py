@@ -4,7 +4,7 @@ Wall 1: which tenant a session belongs to is read when it is made, from what the
 resolved out of a membership; it is never bound again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -85,6 +85,14 @@ class TenantSession(FlaskSession):
         inserts.put(super().connection(), made)
         return made
 
+    def put_all(self, made: Sequence[Any], *, once: bool = False) -> None:
+        """Insert new objects of one model now, as `put` does; ``once`` leaves out what is there."""
+        if self.read_only:
+            raise TenancyError("a request that only reads can't write")
+        guard.assert_owned(made, self.tenant_id)
+        self._autoflush()
+        inserts.put_all(super().connection(), made, once=once)
+
 
 class SystemSession(Session):
     """A session across tenants; its transactions say that they are the system's."""
@@ -99,6 +107,16 @@ class SystemSession(Session):
         self._autoflush()
         inserts.put(self.connection(), made)
         return made
+
+    def put_all(self, made: Sequence[Any]) -> None:
+        """Insert new objects of one model now, as `put` does."""
+        self._autoflush()
+        inserts.put_all(self.connection(), made)
+
+    def change(self, plan: Plan, **values: Any) -> int:
+        """Run a planned update or delete; returns how many rows it met."""
+        self._autoflush()
+        return reads.change_on(self.connection(), plan, values)
 
 
 db = SQLAlchemy(model_class=Model, session_options={"class_": TenantSession})
@@ -123,7 +141,7 @@ def _bind_system(
     session: SystemSession, transaction: SessionTransaction, connection: Connection
 ) -> None:
     if not transaction.nested:
-        rls.bind(connection, rls.SYSTEM)
+        rls.bind(connection, rls.SYSTEM, session.info["settings"])
 
 
 @event.listens_for(TenantSession, "before_attach")
@@ -166,14 +184,18 @@ def tenant_session(tenant_id: str, *, read_only: bool = False) -> Iterator[Tenan
 
 
 @contextmanager
-def system_session(reason: str, *, read_only: bool = False) -> Iterator[SystemSession]:
+def system_session(
+    reason: str, *, read_only: bool = False, settings: Sequence[str] = ()
+) -> Iterator[SystemSession]:
     """A transaction across tenants, for what has a reason to: relays, log-in, sweeps.
 
-    Committed at the end, rolled back on an error.
+    Committed at the end, rolled back on an error. The ``settings`` are PostgreSQL's, for
+    this transaction: ``synchronous_commit = off``; on SQLite they mean nothing.
     """
+    info = {"reason": reason, "settings": settings}
     engine = reading(db.engine) if read_only else db.engine
     with (
-        SystemSession(engine, info={"reason": reason}, expire_on_commit=False) as session,
+        SystemSession(engine, info=info, expire_on_commit=False) as session,
         session.begin(),
     ):
         yield session

@@ -1,54 +1,30 @@
 """The engine: claims due deliveries under a lease, tries them, records what came of it.
 
-At least once: a worker killed in the middle of a try leaves a lease that runs out, and the
-row is claimed again. Every result is fenced by the lease's owner, so that a worker that was
-merely slow can't overwrite the outcome of the one that took over.
+At least once. The threads of a worker share one desk: whoever finds nothing to try looks for
+more, in one transaction that also records what was tried meanwhile and relays new events; one
+at a time looks, and while nothing is to be had waits for a hint or the next due time.
 """
 
-import random
-import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import structlog
-from flask import current_app
-from sqlalchemy import ColumnElement, and_, select, update
-from sqlalchemy.orm import Session
+from flask import Flask, current_app
 
-from treenail import platform, trace
 from treenail.clock import utcnow
-from treenail.contributions import Delivery, Event, Policy, Subscription, Target
-from treenail.db import system_session
-from treenail.deliveries import relay
-from treenail.deliveries.models import DEAD, DONE, EVERY, PENDING, RUNNING, DeliveryRow, is_open
-from treenail.deliveries.outcomes import Abandon, RetryAfter
-from treenail.events import OutboxEvent
+from treenail.contributions import Subscription
+from treenail.deliveries import claims as held
+from treenail.deliveries.claims import Claim
+from treenail.deliveries.desk import Desk
+from treenail.deliveries.relay import BATCH
+from treenail.deliveries.tries import attempt, failed
 
-MAX_ERROR = 2000
+SWEEP_SECONDS = 1.0
+BEAT_SECONDS = 1.0
+UNBEGUN_SECONDS = 2.0
+"""After these another worker may have what was claimed and not begun."""
 log = structlog.get_logger("treenail.deliveries")
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A delivery this worker holds the lease of."""
-
-    id: str
-    owner: str
-    subscription: str
-    target: str
-    attempt: int
-    event: Event
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a try, and when the delivery is due again if it is not over."""
-
-    claim: Claim
-    status: str
-    due: datetime
-    error: str | None = None
 
 
 def drain() -> int:
@@ -56,130 +32,163 @@ def drain() -> int:
 
     Safe to call from any number of workers at once.
     """
-    subscriptions = platform.current().subscriptions
-    tries = 0
-    relay.relay(subscriptions)
-    while True:
-        claim = _step(subscriptions, None)
-        while claim is not None:
-            outcome = _try(claim, subscriptions[claim.subscription])
-            tries += 1
-            claim = _step(subscriptions, outcome)
-        if not relay.relay(subscriptions):  # a further batch, or what the handlers emitted
-            return tries
-
-
-def next_due() -> datetime | None:
-    """When the next delivery falls due; None while nothing waits."""
-    with system_session("sweep", read_only=True) as session:
-        if relay.has_news(session):
-            return utcnow()
-        return session.scalar(
-            select(DeliveryRow.due_at)
-            .where(is_open(), DeliveryRow.subscription.in_(list(platform.current().subscriptions)))
-            .order_by(DeliveryRow.due_at)
-            .limit(1)
-        )
-
-
-def _step(subscriptions: Mapping[str, Subscription], outcome: Outcome | None) -> Claim | None:
-    """Record what came of one try and claim the next, in one transaction."""
-    with system_session("deliver") as session:
-        if outcome is not None:
-            _record(session, outcome)
-        return _claim(session, subscriptions)
-
-
-def _claim(session: Session, subscriptions: Mapping[str, Subscription]) -> Claim | None:
-    """One delivery: of a batch, the leases of the last would run out before their turn."""
-    first_due = (
-        select(DeliveryRow, OutboxEvent)
-        .join(OutboxEvent, OutboxEvent.id == DeliveryRow.event_id)
-        .where(_is_due(subscriptions))
-        .order_by(DeliveryRow.due_at, DeliveryRow.id)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=DeliveryRow)
-    )
-    while found := session.execute(first_due).one_or_none():
-        row, event = found[0], found[1].event()
-        policy = _policy(subscriptions[row.subscription], event, row.target)
-        if row.status == RUNNING and row.attempts > len(policy.schedule):
-            row.status, row.finished_at = DEAD, utcnow()
-            row.last_error = "its worker died, or took longer than the lease, in every try"
-            continue
-        row.status, row.lease_owner = RUNNING, secrets.token_hex(8)
-        row.due_at = utcnow() + timedelta(seconds=policy.lease)
-        row.attempts += 1
-        owner, target = row.lease_owner, row.target
-        return Claim(row.id, owner, row.subscription, target, row.attempts, event)
-    return None
-
-
-def _is_due(subscriptions: Mapping[str, Subscription]) -> ColumnElement[bool]:
-    """Open, its turn come, and of a plugin that is there: the others' stay until it is back."""
-    present = DeliveryRow.subscription.in_(list(subscriptions))
-    return and_(is_open(), DeliveryRow.due_at <= utcnow(), present)
-
-
-def _try(claim: Claim, subscription: Subscription) -> Outcome:
-    event = claim.event
-    cause = trace.Trace(event.request_id, event.actor_id, event.tenant_id)
-    # A context of its own: what one handler binds or leaves open is not the next one's.
-    with trace.tracing(cause), current_app.app_context():
-        try:
-            if claim.target == EVERY:
-                relay.spread(event, claim.subscription, subscription)
-            else:
-                subscription.handler(Delivery(claim.id, event, claim.target, claim.attempt))
-        except Abandon as error:
-            return Outcome(claim, DEAD, utcnow(), str(error) or "abandoned")
-        except Exception as error:  # noqa: BLE001  whatever a handler raises is its outcome
-            after = error.seconds if isinstance(error, RetryAfter) else None
-            return _failed(claim, subscription, after, f"{type(error).__name__}: {error}")
-    return Outcome(claim, DONE, utcnow())
-
-
-def _failed(claim: Claim, subscription: Subscription, after: float | None, error: str) -> Outcome:
-    policy = _policy(subscription, claim.event, claim.target)
-    if claim.attempt > len(policy.schedule):
-        return Outcome(claim, DEAD, utcnow(), error)
-    planned = policy.schedule[claim.attempt - 1]
-    planned *= 1 + random.uniform(-policy.jitter, policy.jitter)  # noqa: S311  not a secret
-    due = utcnow() + timedelta(seconds=max(planned, after or 0))
-    return Outcome(claim, PENDING, due, error)
-
-
-def _record(session: Session, outcome: Outcome) -> None:
-    claim, error = outcome.claim, outcome.error
-    if error:
-        # PostgreSQL's text holds no NUL, and an unrecorded failure would be tried for ever.
-        error = error.replace("\0", "")[:MAX_ERROR]
-        log.warning(
-            "delivery_failed",
-            subscription=claim.subscription,
-            event_id=claim.event.id,
-            attempt=claim.attempt,
-            status=outcome.status,
-            error=error,
-        )
-    session.execute(
-        update(DeliveryRow)
-        .where(DeliveryRow.id == claim.id, DeliveryRow.lease_owner == claim.owner)
-        .values(
-            status=outcome.status,
-            due_at=outcome.due,
-            lease_owner=None,
-            last_error=error,
-            finished_at=None if outcome.status == PENDING else utcnow(),
-        )
-        .execution_options(synchronize_session=False)
-    )
-
-
-def _policy(subscription: Subscription, event: Event, target: str) -> Policy:
+    engine = Engine(current_app._get_current_object())  # type: ignore[attr-defined]
     try:
-        found = (t for t in subscription.targets(event) if t.key == target)
-        return next(found, Target(target)).policy
-    except Exception:
-        log.exception("targets_failed", event_id=event.id)
-        return Policy()
+        return engine.drain()
+    finally:
+        engine.close()
+
+
+class Engine:
+    """One worker's deliveries; any number of threads run it."""
+
+    def __init__(self, app: Flask, threads: int = 1) -> None:
+        self.app = app
+        self.subscriptions: Mapping[str, Subscription] = app.extensions["treenail"].subscriptions
+        self._desk = Desk(self.subscriptions, threads)
+        self._lock = threading.RLock()
+        self._lookout = threading.Condition(self._lock)  # where one thread waits for hints,
+        self._bench = threading.Condition(self._lock)  # and where the others wait for work
+        self._idle = self._looking = self._stopped = False
+        self._news = True
+        self._due: datetime | None = None
+        self._closed = threading.Event()
+        self._heart: threading.Thread | None = None
+
+    def drain(self) -> int:
+        """Deliver until nothing is due, in this thread; returns the number of tries made."""
+        tries = 0
+        while True:
+            if self._desk.wants_recording():
+                self._look()
+            if claims := self._desk.take():
+                self._try(claims)
+                tries += len(claims)
+            elif not self._look():
+                return tries
+
+    def run(self) -> None:
+        """Deliver what falls due until the engine is stopped."""
+        with self.app.app_context():
+            while not self._stopped:
+                try:
+                    if claims := self._next():
+                        self._try(claims)
+                except Exception:
+                    log.exception("look_failed")
+                    self._closed.wait(SWEEP_SECONDS)
+
+    def wake(self) -> None:
+        """There may be something to deliver."""
+        with self._lock:
+            self._news = True
+            self._lookout.notify()
+
+    def stop(self) -> None:
+        """Let every thread end when it has done what it does."""
+        with self._lock:
+            self._stopped = True
+            self._lookout.notify_all()
+            self._bench.notify_all()
+
+    def close(self) -> None:
+        """Record what was done and give back what was not begun; no thread runs it any more."""
+        self._closed.set()
+        if self._heart:
+            self._heart.join()
+        held.give_back(self._desk.unbegun(0))
+        held.settle(self._desk.collect())
+
+    def _try(self, claims: Sequence[Claim]) -> None:
+        outcomes = attempt(claims, self.subscriptions[claims[0].subscription])
+        with self._lock:
+            self._desk.finish(claims, outcomes)
+
+    def _next(self) -> list[Claim]:
+        """The next claims to try; none where this thread did something else meanwhile."""
+        with self._lock:
+            unrecorded = self._desk.wants_recording() and not self._looking
+            if claims := [] if unrecorded else self._desk.take():
+                if not self._idle:
+                    self._bench.notify()  # somebody has to keep the lookout
+                return claims
+            if self._looking or not (self._news or self._desk.has_outcomes()):
+                self._rest()
+                return []
+            self._looking = True
+        try:
+            self._look()
+        finally:
+            with self._lock:
+                self._looking = False
+        return []
+
+    def _rest(self) -> None:
+        """Wait for work; one thread on the lookout, where it also sees when something is due."""
+        if self._stopped:
+            return
+        if self._idle or self._looking:
+            self._bench.wait()
+            return
+        self._idle = True
+        try:
+            until_due = (self._due - utcnow()).total_seconds() if self._due else SWEEP_SECONDS
+            if not self._lookout.wait(min(SWEEP_SECONDS, max(0, until_due))):
+                self._sweep()
+        finally:
+            self._idle = False
+
+    def _sweep(self) -> None:
+        """See whether something is due that nobody told of."""
+        if self._due is None or self._due > utcnow():
+            self._due = held.due_next(self.subscriptions)
+        if self._due and self._due <= utcnow():
+            self._news, self._due = True, None
+
+    def _look(self) -> bool:
+        """Record, relay and claim; returns whether there was anything to do."""
+        with self._lock:
+            self._news = False
+            outcomes, busy, room = self._desk.collect(), self._desk.busy(), self._desk.room()
+        try:
+            found = held.exchange(self.subscriptions, outcomes, busy, room)
+        except BaseException:
+            with self._lock:
+                self._news = True
+                self._desk.restore(outcomes)
+            raise
+        with self._lock:
+            self._desk.add(found.claims)
+            self._due = found.due
+            self._news |= found.events >= BATCH or len(found.claims) >= room > 0
+            self._call(len(found.claims) - 1)
+        return bool(found.events or found.claims)
+
+    def _call(self, threads: int) -> None:
+        """Let so many others come for work, and the heart beat for what is held."""
+        if threads > 0:
+            self._bench.notify(threads)
+            self._lookout.notify()
+        if threads >= 0 and self._heart is None:
+            self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+            self._heart.start()
+
+    def _beat(self) -> None:
+        while not self._closed.wait(BEAT_SECONDS):
+            try:
+                with self.app.app_context():
+                    self._keep()
+            except Exception:
+                log.exception("heartbeat_failed")
+
+    def _keep(self) -> None:
+        """Keep what is being tried, give back what waits too long, end what takes too long."""
+        with self._lock:
+            overdue, unbegun = self._desk.overdue(), self._desk.unbegun(UNBEGUN_SECONDS)
+            outcomes = self._desk.collect() if self._desk.wants_recording() else []
+            kept = self._desk.held(BEAT_SECONDS)
+        held.renew(kept)
+        held.give_back(unbegun)
+        held.settle(
+            [*outcomes, *(failed(claim, "took longer than its lease") for claim in overdue)]
+        )

@@ -1,11 +1,13 @@
 """What happened in a workspace: recorded from events, shown to who may see it."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, bindparam, or_, select
 from treenail.contributions import Event
-from treenail.db import TenantSession
+from treenail.db import Plan, Row, TenantSession
+from treenail.db.plans import padded
 from treenail.ids import is_id
 from treenail.models import User
 from treenail.permissions import condition
@@ -16,24 +18,28 @@ from treenail_workspaces.models import Activity, Document, Workspace
 EVENTS = ("workspace.*", "document.*", "template.*", "link.*", "role.*")
 
 
-def record(session: TenantSession, event: Event) -> None:
-    """Add an event to its workspace's feed, once; not when that workspace is gone."""
-    workspace_id, document_id = _place(session, event.data)
-    if workspace_id is None or session.get(Workspace, workspace_id) is None:
-        return
-    if session.get(Activity, event.id) is not None:
-        return
-    session.add(
-        Activity(
-            id=event.id,
-            workspace_id=workspace_id,
-            document_id=document_id,
-            type=event.type,
-            actor_id=event.actor_id if is_id(event.actor_id) else None,
-            data=dict(event.data),
-            occurred_at=event.occurred_at,
-            day=event.occurred_at.astimezone(UTC).date(),
-        )
+def record(session: TenantSession, events: Sequence[Event]) -> None:
+    """Add events to their workspaces' feeds, each once; not where the workspace is gone."""
+    names = [_named(event.data) for event in events]
+    documents = _present(session, DOCUMENTS, [n["documentId"] for n in names])
+    homes = {row.id: row.workspace_id for row in documents}
+    places = [n["workspaceId"] or homes.get(n["documentId"]) for n in names]
+    there = {row.id for row in _present(session, WORKSPACES, places)}
+    found = zip(events, names, places, strict=True)
+    made = [_activity(e, place, n["documentId"]) for e, n, place in found if place in there]
+    session.put_all(made, once=True)
+
+
+def _activity(event: Event, workspace_id: str | None, document_id: str | None) -> Activity:
+    return Activity(
+        id=event.id,
+        workspace_id=workspace_id,
+        document_id=document_id,
+        type=event.type,
+        actor_id=event.actor_id if is_id(event.actor_id) else None,
+        data=dict(event.data),
+        occurred_at=event.occurred_at,
+        day=event.occurred_at.astimezone(UTC).date(),
     )
 
 
@@ -57,11 +63,17 @@ def _about(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     return select(Document.id).where(Document.id == Activity.document_id, *conditions).exists()
 
 
-def _place(session: TenantSession, data: Any) -> tuple[str | None, str | None]:
+def _named(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """The workspace, and perhaps the document, that an event's data names."""
-    named = {f"{data.get('resourceType')}Id": data.get("resourceId"), **data}
-    workspace_id, document_id = named.get("workspaceId"), named.get("documentId")
-    if workspace_id is None and document_id is not None:
-        document = session.get(Document, document_id)
-        workspace_id = document.workspace_id if document else None
-    return workspace_id, document_id
+    nothing = {"workspaceId": None, "documentId": None}
+    return {**nothing, f"{data.get('resourceType')}Id": data.get("resourceId"), **data}
+
+
+def _present(session: TenantSession, plan: Plan, ids: Iterable[str | None]) -> list[Row]:
+    wanted = {found for found in ids if is_id(found)}
+    return session.rows(plan, ids=padded(wanted)) if wanted else []
+
+
+_IDS: Any = bindparam("ids", expanding=True)
+DOCUMENTS = Plan(lambda: select(Document.id, Document.workspace_id).where(Document.id.in_(_IDS)))
+WORKSPACES = Plan(lambda: select(Workspace.id).where(Workspace.id.in_(_IDS)))

@@ -130,4 +130,5 @@ class Workspaces(Plugin):
     @hookimpl
     def subscriptions(self) -> Sequence[Subscription]:
         """Whatever happens in a workspace goes into its feed."""
-        return [Subscription("activity", activity.EVENTS, tasks.record_activity)]
+        one, many = tasks.record_activity, tasks.record_activities
+        return [Subscription("activity", activity.EVENTS, one, batch_handler=many)]
