@@ -63,7 +63,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # its sender was killed half-way: nothing has come
+            self.close_connection = True
+            return
         found = self.server
         request = Request(self.command, self.path, self.headers, body, self.client_address)
         found.requests.append(request)

@@ -97,7 +97,11 @@ class Maker:
         while not self.stopped.is_set():
             try:
                 status, answer = ann.server.call("POST", "/workspaces", {"name": "A"}, ann.token)
-            except (OSError, HTTPException):  # killed: nobody knows whether that one is there
+            except (
+                OSError,
+                HTTPException,
+                ValueError,
+            ):  # killed: nobody knows whether that one is there
                 time.sleep(0.01)
             else:
                 assert status == 201, answer

@@ -36,9 +36,11 @@ def test_a_dead_letter_is_delivered_again(
     answer = tenant.owner.post(f"/webhooks/deliveries/{found['id']}/redeliver")
     assert (answer.status, answer.json["status"]) == (202, "pending")
     run_tasks()
-    assert statuses(tenant, eventId=event_id) == ["delivered"]
+    assert statuses(tenant, eventId=event_id) == ["dead", "delivered"]
     assert {r.headers["Webhook-Id"] for r in receiver.requests} == {event_id}
-    assert [a["status"] for a in delivery(event_id)["attempts"]] == [500, 204]
+    assert answer.json["id"] != found["id"]
+    again = tenant.owner.get(f"/webhooks/deliveries/{answer.json['id']}").json
+    assert [a["status"] for a in again["attempts"]] == [204]
 
 
 def test_what_waits_for_its_retry_is_tried_now(
@@ -105,7 +107,7 @@ def test_a_disabled_endpoint_misses_events_and_is_offered_them(
     on = tenant.owner.patch(path, {"enabled": True}).json
     assert (on["enabled"], on["heldSince"]) == (True, off["heldSince"])
     answer = replay(tenant, made, since=on["heldSince"], status="missed")
-    assert (answer.status, answer.json) == (202, {"queued": 3, "nextSince": None})
+    assert (answer.status, answer.json) == (202, {"queued": 3})
     run_tasks()
     assert len(receiver.requests) == 3
     assert tenant.owner.get(path).json["heldSince"] is None
@@ -132,22 +134,35 @@ def test_a_replay_takes_what_is_asked_for(tenant, receiver, make_endpoint, run_t
     assert len(receiver.requests) == 2 + 1 + 2
 
 
-def test_a_long_replay_says_where_to_go_on(tenant, receiver, make_endpoint, run_tasks, monkeypatch):
-    monkeypatch.setattr("treenail_webhooks.replay.BATCH", 2)
+def test_a_replay_of_too_much_is_refused_whole(
+    app, tenant, receiver, make_endpoint, run_tasks, monkeypatch
+):
+    monkeypatch.setattr("treenail.deliveries.replays.MOST", 2)
     made = make_endpoint(events=MEMBERS)
     tenant.owner.patch(f"{PATH}/{made['id']}", {"enabled": False})
-    for _ in range(5):
+    for _ in range(3):
         tenant.member()
     run_tasks()
     since = tenant.owner.patch(f"{PATH}/{made['id']}", {"enabled": True}).json["heldSince"]
-    queued = []
-    while since:
-        answer = replay(tenant, made, since=since, status="missed").json
-        queued.append(answer["queued"])
-        since = answer["nextSince"]
-        run_tasks()
-    assert sum(queued) == 5
-    assert len(receiver.requests) == 5
+    answer = replay(tenant, made, since=since)
+    assert (answer.status, answer.code) == (409, "too_many_events")
+    run_tasks()
+    assert receiver.requests == []
+    assert tenant.owner.get(f"{PATH}/{made['id']}").json["heldSince"] == since
+
+
+def test_an_endpoint_in_order_waits_for_the_one_before(tenant, receiver, make_endpoint, run_tasks):
+    made = make_endpoint(events=MEMBERS, fifo=True, schedule=[0, 0])
+    run_tasks()
+    receiver.requests.clear()
+    receiver.says(500, 500, 204)
+    for _ in range(3):
+        tenant.member()
+    run_tasks()
+    ids = [r.headers["Webhook-Id"] for r in receiver.requests]
+    assert ids == [*[min(ids)] * 3, *sorted({*ids} - {min(ids)})]
+    assert len(ids) == 5
+    assert tenant.owner.get(f"{PATH}/{made['id']}").json["fifo"] is True
 
 
 def test_what_is_not_fanned_out_yet_is_not_told_twice(tenant, receiver, make_endpoint, run_tasks):

@@ -6,6 +6,7 @@ The state lives in the engine's table alone; here it is read, and told to begin 
 from typing import Any
 
 from sqlalchemy import select
+from treenail import deliveries as engine
 from treenail.clock import utcnow
 from treenail.db import TenantSession
 from treenail.deliveries import DeliveryRow
@@ -68,24 +69,21 @@ def show(session: TenantSession, delivery_id: str) -> dict[str, Any]:
 
 
 def redeliver(session: TenantSession, delivery_id: str) -> dict[str, Any]:
-    """Try again now, from the beginning of the schedule where that was over.
+    """Try again now: what waits for its retry is due, what is over becomes a new delivery.
 
-    Raises `NotFound`, and `Conflict` while it is being tried or its endpoint is disabled.
+    Returns the delivery that is tried. Raises `NotFound`, and `Conflict` while one of the
+    event is being tried or the endpoint is disabled.
     """
     row, event = _find(session, delivery_id, lock=True)
-    endpoints.require_enabled(endpoints.find(session, row.target))
-    if row.status == RUNNING:
-        raise Conflict("It is being tried at this moment.", code="delivery_running")
-    begin_again(session, row)
-    return shown(row, event)
-
-
-def begin_again(session: TenantSession, row: DeliveryRow) -> None:
-    """Let the engine take a delivery up, now."""
-    if row.status != PENDING:
-        row.status, row.attempts, row.finished_at = PENDING, 0, None
-    row.due_at = utcnow()
-    session.info[HINTED] = True
+    endpoints.require_enabled(endpoints.find(session, row.target, lock=True))
+    if row.status == PENDING:
+        row.due_at = utcnow()
+        session.info[HINTED] = True
+        return shown(row, event)
+    if not engine.redeliver(session, delivery_id):
+        raise Conflict("The event is on its way there already.", code="delivery_running")
+    newest = listed(session, {"event_id": row.event_id, "endpoint_id": row.target})
+    return shown(*session.execute(newest.order_by(DeliveryRow.replay.desc()).limit(1)).one())
 
 
 def _find(

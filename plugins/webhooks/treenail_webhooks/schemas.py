@@ -140,10 +140,9 @@ class ReplayOrder(Schema):
 
 
 class Replayed(Schema):
-    """How many were queued; ``nextSince`` is where to go on when there were too many."""
+    """How many were queued."""
 
     queued = fields.Integer()
-    next_since = Moment(allow_none=True)
 
 
 class DeliverySchema(Schema):

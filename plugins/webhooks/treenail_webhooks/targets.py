@@ -26,7 +26,7 @@ def targets(event: Event) -> Sequence[Target]:
     plan = platform.current().keep(targets, lambda: Plan(_enabled))
     lease = settings.current().deadline_seconds + SPARE
     return [
-        Target(row.id, Policy(tuple(row.schedule), lease=lease))
+        Target(row.id, Policy(tuple(row.schedule), lease=lease, fifo=row.fifo))
         for row in TenantReads(event.tenant_id).rows(plan)
         if wants(row.id, row.events, event)
     ]
@@ -51,7 +51,7 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _enabled() -> Select[Any]:
-    found: Any = select(Endpoint.id, Endpoint.events, Endpoint.schedule).where(
+    found: Any = select(Endpoint.id, Endpoint.events, Endpoint.schedule, Endpoint.fifo).where(
         Endpoint.disabled_at.is_(None)
     )
     return found  # type: ignore[no-any-return]
