@@ -21,7 +21,7 @@ TENANT_ITSELF = "/<id:tenant_id>"
 class Note(Identified, Tenanted, Model):
     """What a recorder wrote down."""
 
-    __tablename__ = "audit_notes"
+    __tablename__ = "recording_notes"
     text: Mapped[str] = mapped_column(String(200))
 
 

@@ -26,7 +26,7 @@ GROUP = "treenail.plugins"
 CORE = "core"
 RECORDS = frozenset({"audit"})
 """Plugins that may act inside the transactions of others."""
-FIRST_PARTY = ("auth", "rbac", "webhooks", "audit", "workspaces", "collab")
+FIRST_PARTY = ("auth", "rbac", "audit", "webhooks", "workspaces", "collab")
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def test_v1_2_4_no_statement_is_put_together_from_text():
         'purge.py: connection.execute(text(f"DROP TABLE IF EXISTS {doomed}"))',
         'rls.py: connection.exec_driver_sql(f"DROP POLICY IF EXISTS {policy} ON {name}")',
         'rls.py: connection.exec_driver_sql(f"GRANT {rights} ON {kind} {on} TO {to}")',
-        "models.py: return DeliveryRow.status.in_("
+        "models.py: return row.status.in_("
         "literal_column(f\"'{status}'\") for status in (PENDING, RUNNING))",
     }
 

@@ -79,6 +79,7 @@ def test_v3_5_3_reading_changes_nothing(tenant, furnish, operations, stored):
     ids = furnish(tenant)
     before = stored()
     for operation in operations:
-        if operation.method == "GET":
+        # Looking into the record seals it first, and is itself recorded.
+        if operation.method == "GET" and not operation.path.startswith("/api/v1/audit"):
             assert tenant.owner.get(operation.at(ids)).status < 500
     assert stored() == before

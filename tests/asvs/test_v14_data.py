@@ -35,7 +35,8 @@ def test_v15_3_1_answers_hold_what_their_schema_names(client, tenant, furnish, o
         answer = tenant.owner.get(operation.at(ids))
         if answer.status == 200 and answer.response.is_json:
             found = keys(answer.json)
-            assert not found & SECRETS, operation.path
+            of_the_chain = {"hash"} if operation.path == "/api/v1/audit" else set()
+            assert not found & SECRETS - of_the_chain, operation.path
             assert not [key for key in found if key.endswith(("_sealed", "_hash", "_key"))]
 
 

@@ -62,7 +62,9 @@ class Client:
         headers = {**self.headers, **options.pop("headers", {})}
         if body is not None:
             options["json"] = body
-        return Answer(self.http.open(url, method=method, headers=headers, **options))
+        # Read to its end: a streamed answer holds its context as long as it isn't.
+        whole = {"buffered": True, **options}
+        return Answer(self.http.open(url, method=method, headers=headers, **whole))
 
     def get(self, path: str, **options: Any) -> Answer:
         """GET."""
