@@ -25,7 +25,7 @@ from peers import dataset
 from peers.platform import Row, grant, load
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import create_engine, literal, select, text
+from sqlalchemy import create_engine, event, literal, select, text
 from targets import Outcome
 from treenail import migrate, permissions
 from treenail.app import create_app
@@ -104,6 +104,8 @@ def fill(url: str, world: World, rng: random.Random) -> None:
     """Load the world straight into the platform's tables."""
     at, tenant = dataset.START, world.tenant
     engine = create_engine(url)
+    if engine.dialect.name == "postgresql":  # as a migration, which row-level security lets see all
+        event.listen(engine, "begin", lambda c: c.exec_driver_sql("SET app.migrating = 'on'"))
     load(engine, Tenant.__table__, [{"id": tenant, "name": "Bench", "created_at": at}])
     load(engine, User.__table__, (_user(one) for one in world.people))
     load(engine, Membership.__table__, (_member(tenant, one) for one in world.people))
@@ -232,7 +234,8 @@ def on_database(kind: SQLite | PostgreSQL, folder: Path, samples: int) -> list[F
     settings = own | kind.copy(data, "bench", lambda more: _migrate({**own, **more}))
     rng = random.Random(20261120)
     world = imagine(rng)
-    fill(settings.get("TREENAIL_DATABASE_URL") or f"sqlite:///{data}/treenail.db", world, rng)
+    owner = settings.get("TREENAIL_MIGRATION_DATABASE_URL")
+    fill(owner or f"sqlite:///{data}/treenail.db", world, rng)
     app = create_app(settings)
     gc.collect()
     gc.freeze()
